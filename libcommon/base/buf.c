@@ -1,0 +1,76 @@
+#include "base/buf.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+
+void buf_free(struct buf *b)
+{
+	free(b->data);
+	*b = (struct buf){0};
+}
+
+void buf_grow(struct buf *b, size_t more)
+{
+	size_t need = b->used + more;
+	size_t size = b->size ? b->size : 256;
+
+	while (size < need)
+		size += size / 2;
+	b->data = xreallocarray(b->data, size, 1);
+	b->size = size;
+}
+
+void buf_printf(struct buf *b, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	buf_reserve(b, 128);
+	va_start(ap, fmt);
+	n = vsnprintf(b->data + b->used, b->size - b->used, fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		return;
+	if ((size_t)n >= b->size - b->used) {
+		buf_reserve(b, (size_t)n + 1);
+		va_start(ap, fmt);
+		n = vsnprintf(b->data + b->used, b->size - b->used, fmt, ap);
+		va_end(ap);
+	}
+	b->used += (size_t)n;
+}
+
+void buf_json_escape(struct buf *b, const char *text, size_t bytes)
+{
+	size_t from = 0;
+
+	for (size_t i = 0; i < bytes; i++) {
+		unsigned char c = (unsigned char)text[i];
+
+		if (c >= 0x20 && c != '"' && c != '\\')
+			continue;
+		buf_append(b, text + from, i - from);
+		from = i + 1;
+		if (c == '"' || c == '\\')
+			buf_printf(b, "\\%c", c);
+		else if (c == '\n')
+			buf_text(b, "\\n");
+		else if (c == '\t')
+			buf_text(b, "\\t");
+		else if (c == '\r')
+			buf_text(b, "\\r");
+		else
+			buf_printf(b, "\\u%04x", c);
+	}
+	buf_append(b, text + from, bytes - from);
+}
+
+const char *buf_str(struct buf *b)
+{
+	buf_reserve(b, 1);
+	b->data[b->used] = '\0';
+	return b->data;
+}

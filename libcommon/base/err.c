@@ -1,0 +1,52 @@
+#include "base/err.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static void fill(struct err *err, int code, const char *fmt, va_list ap)
+{
+	err->code = code;
+	err->retriable = false;
+	err->fatal = false;
+	vsnprintf(err->text, sizeof(err->text), fmt, ap);
+}
+
+int err_set(struct err *err, int code, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	fill(err, code, fmt, ap);
+	va_end(ap);
+	return -1;
+}
+
+int err_errno(struct err *err, int code, const char *fmt, ...)
+{
+	va_list ap;
+	size_t used;
+
+	va_start(ap, fmt);
+	fill(err, code, fmt, ap);
+	va_end(ap);
+	used = strlen(err->text);
+	snprintf(err->text + used, sizeof(err->text) - used, ": %s",
+		 strerror(code));
+	return -1;
+}
+
+int err_wrap(struct err *err, const char *fmt, ...)
+{
+	char inner[ERR_TEXT_BYTES];
+	va_list ap;
+	size_t used;
+
+	memcpy(inner, err->text, sizeof(inner));
+	va_start(ap, fmt);
+	vsnprintf(err->text, sizeof(err->text), fmt, ap);
+	va_end(ap);
+	used = strlen(err->text);
+	snprintf(err->text + used, sizeof(err->text) - used, ": %s", inner);
+	return -1;
+}
