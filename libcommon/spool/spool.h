@@ -1,0 +1,163 @@
+/*
+ * The log: one per process for all its streams. Batches are appended by the
+ * loop thread, written and synced by a commit thread (one fdatasync a commit,
+ * the next starts when the last ends), read back by cursor, and freed in order.
+ * The on-disk format is written down in libcommon/spool/format.md.
+ *
+ * Directory: <dir>/lock (flock), checkpoint, <20-digit position>.log segments,
+ * reserve (preallocated space that only checkpoints and freeing work may use).
+ *
+ * A position is the logical byte offset of a record in the log: 64-bit, never
+ * reset, so a record at `position` in the segment whose base is `b` lies at
+ * file offset position - b + segment header. Order of positions is order of
+ * appends.
+ */
+#ifndef WEFT_SPOOL_SPOOL_H
+#define WEFT_SPOOL_SPOOL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/loop.h"
+#include "base/uuid.h"
+#include "proto/batch.h"
+
+struct spool;
+
+struct spool_options {
+	const char *dir;
+	int64_t segment_bytes;	  /* a new segment begins beyond this; 64 MiB */
+	int64_t cap_bytes;	  /* appends are refused beyond this */
+	int64_t reserve_bytes;	  /* 0 = none */
+	int64_t checkpoint_bytes; /* a checkpoint at least this often; 64 MiB */
+	int64_t
+	    cache_bytes; /* recently appended batches kept in memory; 16 MiB */
+	bool read_only;	 /* for inspection: takes no lock, writes nothing */
+};
+
+/* One record as reported while a log is opened or read. */
+struct spool_record {
+	uint64_t position;
+	uint64_t next; /* position of the record behind it */
+	int64_t appended_at_us;
+	struct batch *batch; /* borrowed; NULL when the record is bad */
+	struct err err;	     /* why it is bad */
+};
+
+struct spool_stats {
+	uint64_t first;	  /* position of the oldest record not freed */
+	uint64_t durable; /* everything before it is on disk */
+	uint64_t end;	  /* position of the next append */
+	uint64_t bytes;	  /* on disk, reserve not counted */
+	uint64_t cap_bytes;
+	uint64_t records;  /* appended since open */
+	uint64_t commits;  /* fdatasync calls that succeeded */
+	uint64_t failures; /* writes or syncs that failed */
+	uint64_t bad_records;
+	int64_t commit_us;    /* time in fdatasync, summed */
+	int64_t oldest_at_us; /* appended_at of the oldest record, 0 if none */
+};
+
+/*
+ * Callbacks, all on the loop thread.
+ *  recovered: once per record that the checkpoint does not cover, in order,
+ *    during spool_open (the batch carries its header, so that a sink finds its
+ *    lanes again). Bad records come with batch == NULL.
+ *  committed: everything before position `durable` is on disk now.
+ *  failed: a commit failed; records that are not durable stay queued and are
+ *    written again to a new segment; `err` says what happened. The spool goes
+ *    on trying, with back-off; spool_append refuses meanwhile.
+ */
+struct spool_events {
+	void (*recovered)(void *arg, const struct spool_record *record);
+	void (*committed)(void *arg, uint64_t durable);
+	void (*failed)(void *arg, const struct err *err);
+	void *arg;
+};
+
+/*
+ * Opens or creates a log and starts its commit thread. Takes the flock first:
+ * a second process gets EBUSY with the holder's pid. A record that is bad but
+ * was durable (a later record proves it) is set aside, reported and counted; a
+ * bad tail is cut. Records that the checkpoint covers are verified when read.
+ * `loop` is borrowed and must outlive the log. Blocks for at most the bytes
+ * since the last checkpoint. -1 with *err.
+ */
+int spool_open(struct spool **s, struct loop *loop,
+	       const struct spool_options *options,
+	       const struct spool_events *events, struct err *err) MUST_CHECK;
+
+/*
+ * Waits for queued records to be durable (at most timeout_us), writes a last
+ * checkpoint, stops the thread and frees. Sets *s to NULL; accepts NULL.
+ */
+void spool_close(struct spool **s, int64_t timeout_us);
+
+/* The log's identity, born with it; a cloned or new log has another. */
+const struct uuid *spool_id(const struct spool *s);
+
+/*
+ * The application's part of the last checkpoint (lanes, epochs, sink offsets),
+ * as found at open, borrowed; *bytes is 0 in a new log.
+ */
+const void *spool_saved(const struct spool *s, size_t *bytes);
+
+/*
+ * Sets what the next checkpoint carries as the application's part (copied). It
+ * must describe all records before `position` and none at or behind it; the
+ * records behind are given to `recovered` at the next open.
+ */
+void spool_save(struct spool *s, uint64_t position, const void *data,
+		size_t bytes);
+
+/*
+ * Asks for a checkpoint now; done is called on the loop thread when it is
+ * durable (err == NULL) or failed. Checkpoints in flight coalesce.
+ */
+void spool_checkpoint(struct spool *s,
+		      void (*done)(void *arg, const struct err *err),
+		      void *arg);
+
+/* As spool_checkpoint, but blocks until it is durable. For epochs at start. */
+int spool_checkpoint_now(struct spool *s, struct err *err) MUST_CHECK;
+
+/*
+ * Queues a batch (takes a reference) and gives its position. Never blocks.
+ * Refused with -1 and *err: ENOSPC at the cap (retriable), EIO while the disk
+ * fails (retriable). Nothing is acknowledged before `committed` says so.
+ */
+int spool_append(struct spool *s, struct batch *b, uint64_t *position,
+		 struct err *err) MUST_CHECK;
+
+/* Whether an append of `bytes` would be accepted now. */
+bool spool_has_room(const struct spool *s, size_t bytes);
+
+/*
+ * Reads the durable record at or behind *position (bad ones are skipped and
+ * counted), from memory when it was appended lately, else from disk, verified.
+ * 1: *b has a reference for the caller, *position is that record's position
+ * and *next the one behind it. 0: nothing durable there yet. -1: *err.
+ */
+int spool_read(struct spool *s, uint64_t *position, uint64_t *next,
+	       struct batch **b, struct err *err) MUST_CHECK;
+
+/*
+ * Says that all records before `position` are no longer needed. Whole segments
+ * go once a checkpoint that says so is durable.
+ */
+void spool_free_before(struct spool *s, uint64_t position);
+
+void spool_get_stats(const struct spool *s, struct spool_stats *stats);
+
+/*
+ * Walks a log directory without opening it for writing (running or stopped):
+ * visit is called for each record, bad ones with batch == NULL, until it
+ * returns false. -1 with *err when the directory is no log.
+ */
+int spool_walk(const char *dir,
+	       bool (*visit)(void *arg, const struct spool_record *record),
+	       void *arg, struct err *err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,182 @@
+/*
+ * The batch: what stages exchange and logs hold. Three parts, sent as three
+ * ZeroMQ frames and stored one behind the other: header, index, payload. The
+ * written specification is proto/batch.md. Little-endian; this code requires a
+ * little-endian host.
+ */
+#ifndef WEFT_PROTO_BATCH_H
+#define WEFT_PROTO_BATCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/uuid.h"
+
+#define BATCH_HEADER_BYTES	128
+#define BATCH_MAX_EVENTS	65536
+#define BATCH_MAX_STREAMS	256
+#define BATCH_MAX_INDEX_BYTES	(4u << 20)
+#define BATCH_MAX_PAYLOAD_BYTES (32u << 20)
+#define BATCH_MAX_EVENT_BYTES	1000000
+#define BATCH_STREAM_NAME_BYTES 64
+#define BATCH_TRACE_BYTES	16
+
+/* A stream name's number in one batch; not stable across batches. */
+#define BATCH_NO_STREAM UINT16_MAX
+
+enum batch_flags {
+	BATCH_REPLAY =
+	    1 << 0, /* may repeat events that were delivered before */
+	BATCH_MAPPED =
+	    1 << 1, /* contracts were applied: output of a transformer */
+};
+
+/* One producer instance's numbered sequence through one transformer. */
+struct batch_lane {
+	struct uuid source; /* born with the source's log */
+	uint64_t epoch;	    /* raised durably at each start of the source */
+	uint32_t number;    /* transformer instance the lane runs through */
+};
+
+/* Header fields, host order. Lane and sequence are zero in a source's log. */
+struct batch_header {
+	struct batch_lane lane;
+	uint64_t sequence; /* from 1, contiguous in its lane */
+	uint32_t flags;	   /* enum batch_flags */
+	int64_t created_at_us;
+	uint64_t contract_set; /* hash of the set that validates and maps it */
+	uint32_t events;
+	uint32_t index_bytes;
+	uint32_t payload_bytes;
+	uint32_t body_crc; /* crc32c of index then payload */
+	uint8_t trace[BATCH_TRACE_BYTES];
+};
+
+/*
+ * One event in the index, as it lies on the wire (48 bytes, little-endian).
+ * Offsets count from the start of the payload. An event is one line of JSON
+ * without its '\n'. key, id and type are slices of the payload too (outside the
+ * event's line when the JSON text of the value has escapes); 0 bytes = none.
+ */
+struct batch_event {
+	uint32_t offset;
+	uint32_t bytes;
+	uint64_t key_hash; /* xxh3-64 of the key's bytes, 0 without a key */
+	uint32_t key_offset;
+	uint32_t id_offset;
+	uint32_t type_offset;
+	uint16_t key_bytes;
+	uint16_t id_bytes;
+	uint16_t type_bytes;
+	uint16_t stream;  /* number in the batch's stream table */
+	uint16_t version; /* of the contract that was applied */
+	uint16_t reserved;
+	uint32_t reserved2;
+};
+
+/*
+ * A batch in memory: immutable once made, reference-counted (any thread may
+ * take and drop references). index and payload point into memory that the
+ * batch owns.
+ */
+struct batch {
+	struct batch_header header;
+	const uint8_t *index;
+	const char *payload;
+	const struct batch_event
+	    *events; /* inside index; header.events of them */
+	uint16_t stream_count;
+	const char *streams[BATCH_MAX_STREAMS]; /* not NUL-terminated */
+	uint8_t stream_bytes[BATCH_MAX_STREAMS];
+	void (*release)(void *owner); /* how the memory behind it is let go */
+	void *owner;
+	int references;
+};
+
+/* Encodes *header with its own crc into out. */
+void batch_header_encode(const struct batch_header *header,
+			 uint8_t out[BATCH_HEADER_BYTES]);
+
+/*
+ * Decodes and checks a header: magic, version, crc, and every count and length
+ * against the limits above. -1 with *err saying what was wrong.
+ */
+int batch_header_decode(const uint8_t *data, size_t bytes,
+			struct batch_header *header,
+			struct err *err) MUST_CHECK;
+
+/*
+ * Makes a batch over received memory. Checks the body crc, the stream table and
+ * that each slice of each event lies in the payload and each event ends before
+ * a '\n'. index and payload stay owned by `owner`, let go with release(owner)
+ * at the last unref (release may be NULL). On an error the caller keeps
+ * everything. Returns a batch with one reference, or NULL with *err.
+ */
+struct batch *batch_open(const struct batch_header *header,
+			 const uint8_t *index, const char *payload, void *owner,
+			 void (*release)(void *owner),
+			 struct err *err) MUST_CHECK;
+
+struct batch *batch_ref(struct batch *b);
+
+/* Drops *b (NULL allowed) and sets it to NULL. */
+void batch_unref(struct batch **b);
+
+/* Total bytes of its three parts. */
+size_t batch_bytes(const struct batch *b);
+
+/* The NUL-terminated name of stream number `stream` (< stream_count). */
+const char *batch_stream(const struct batch *b, uint16_t stream,
+			 char name[BATCH_STREAM_NAME_BYTES + 1]);
+
+/* Collects events into a new batch. Loop thread only. */
+struct batch_builder;
+
+struct batch_builder *batch_builder_new(void);
+void batch_builder_free(struct batch_builder **w);
+
+/* The number of stream `name` (added at first use); BATCH_NO_STREAM when full.
+ */
+uint16_t batch_builder_stream(struct batch_builder *w, const char *name,
+			      size_t bytes);
+
+/*
+ * Room for `bytes` more payload bytes; write there, then batch_builder_commit.
+ * The pointer is valid until the next call on the builder.
+ */
+char *batch_builder_room(struct batch_builder *w, size_t bytes);
+
+/* The payload offset at which the next byte goes. */
+uint32_t batch_builder_offset(const struct batch_builder *w);
+
+/* Takes `bytes` bytes just written at batch_builder_room() into the payload. */
+void batch_builder_commit(struct batch_builder *w, size_t bytes);
+
+/* Appends one index entry (copied); its slices lie in committed payload. */
+void batch_builder_event(struct batch_builder *w,
+			 const struct batch_event *event);
+
+uint32_t batch_builder_events(const struct batch_builder *w);
+size_t batch_builder_bytes(const struct batch_builder *w);
+
+/* Forgets the events behind `events` and payload bytes behind `offset`. */
+void batch_builder_rollback(struct batch_builder *w, uint32_t events,
+			    uint32_t offset);
+
+/*
+ * Seals what was collected into a batch with one reference and leaves the
+ * builder empty for the next. Copies created_at_us, contract_set, flags, trace,
+ * lane and sequence from *header; computes the rest, body_crc included. An
+ * empty builder gives a batch of no events. May be called again at once.
+ */
+struct batch *batch_builder_seal(struct batch_builder *w,
+				 const struct batch_header *header);
+
+/*
+ * A batch that shares b's body (b is referenced, not copied) under another
+ * header: lane, sequence and flags as given in *header, the rest as in b.
+ */
+struct batch *batch_relabel(struct batch *b, const struct batch_header *header);
+
+#endif
