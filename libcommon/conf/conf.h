@@ -1,0 +1,166 @@
+/*
+ * Configuration as tables: one row per key gives the struct field, parser,
+ * range check, default, sample file, manual and `pipelinectl config`. The file
+ * is libconfig; every problem of a file is reported at once, as file:line.
+ */
+#ifndef WEFT_CONF_CONF_H
+#define WEFT_CONF_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "conf/counter.h"
+
+enum conf_type {
+	CONF_STRING,   /* char * */
+	CONF_PATH,     /* char *, made absolute against the config file */
+	CONF_LISTEN,   /* char *, "address:port" or "[v6]:port" */
+	CONF_INT,      /* int64_t */
+	CONF_BOOL,     /* bool */
+	CONF_BYTES,    /* int64_t, "16MiB" */
+	CONF_DURATION, /* int64_t microseconds, "5s" */
+	CONF_CHOICE,   /* int, index into the row's choices */
+};
+
+enum conf_flags {
+	CONF_RELOAD = 1 << 0, /* taken over on reload; others need a restart */
+	CONF_SECRET = 1 << 1, /* prints as ***; ${env:X}, ${file:P} resolved */
+	CONF_REQUIRED = 1 << 2, /* no default: must be given */
+};
+
+/* One key. Limits and default are written as a person would write them. */
+struct conf_row {
+	const char *name;
+	enum conf_type type;
+	size_t offset;	       /* of the field in the table's struct */
+	const char *min, *max; /* NULL = none */
+	const char *def;       /* NULL = unset (NULL, 0, false) */
+	const char *choices;   /* "a|b|c" for CONF_CHOICE */
+	unsigned flags;
+	const char *doc; /* sentences for the manual */
+};
+
+struct conf_table {
+	const char *section; /* default section name, e.g. "collector" */
+	const char *doc;
+	const struct conf_row *rows;
+	size_t row_count;
+	size_t struct_bytes;
+};
+
+enum kind_flags {
+	KIND_SOURCE = 1 << 0, /* has a log, feeds a link */
+	KIND_RELAY = 1 << 1,  /* one link in, every sink link out */
+	KIND_SINK = 1 << 2,   /* one link in, has a log */
+	KIND_TOOL = 1 << 3,   /* no links */
+};
+
+/* What services/pipeline.def says of a service, with its tables. */
+struct conf_kind {
+	const char *name;
+	const char *in;	 /* default link it consumes, or "" */
+	const char *out; /* link it feeds, "*" = every sink link, or "" */
+	unsigned flags;
+	const struct conf_table *conf;
+	const struct counter_table *counters;
+};
+
+/* The whole catalogue: made of pipeline.def, handed in by every main(). */
+struct conf_kinds {
+	const struct conf_kind *kinds;
+	size_t count;
+};
+
+struct conf_pipeline {
+	char *name;
+	char *state_dir;
+	char *run_dir;
+	char *contracts;
+	char *secret;	/* keys the hash mask; default: made in state_dir */
+	int log_level;	/* error|warn|info|debug */
+	int log_format; /* logfmt|json */
+	/* more rows as needed; the table is conf_pipeline_table */
+};
+extern const struct conf_table conf_pipeline_table;
+
+/* One entry of `services = ( … )`. */
+struct conf_service {
+	char *name;		      /* row name, unique */
+	const struct conf_kind *kind; /* by `service`, default the name */
+	uint32_t instances;	      /* 1 to 64 */
+	char *in;		      /* link consumed, or "" */
+	const void *conf;	      /* its section, as the kind's struct */
+	int line;
+};
+
+/* One entry of `links = { … }`. */
+struct conf_link {
+	char *name;
+	char *endpoint; /* "ipc" or "tcp://host:port" */
+	bool insecure;	/* tcp without CURVE, said to be wanted */
+	int line;
+};
+
+struct conf {
+	char *path; /* the file, or NULL for the built-in defaults */
+	struct conf_pipeline *pipeline;
+	struct conf_service *services;
+	uint32_t service_count;
+	struct conf_link *links;
+	uint32_t link_count;
+};
+
+/* All problems of a file: one line each, "file:line: what, and what to do". */
+struct conf_report {
+	struct buf lines;
+	uint32_t errors;
+	uint32_t warnings;
+};
+void conf_report_free(struct conf_report *report);
+
+/*
+ * Reads and checks a config file: syntax, unknown keys and sections (with the
+ * nearest known name), types, ranges, choices, secrets, duplicate services,
+ * links whose ends do not join (which end is missing), tcp without CURVE or
+ * insecure. path NULL = the built-in defaults. The result is owned by the
+ * caller; with any error -1, *conf NULL and everything in *report.
+ * ${env:X} and ${file:P} are resolved only in CONF_SECRET rows.
+ */
+int conf_load(struct conf **conf, const char *path,
+	      const struct conf_kinds *kinds,
+	      struct conf_report *report) MUST_CHECK;
+void conf_free(struct conf **conf);
+
+/*
+ * Which file to use when none is named: $WEFT_CONFIG, else /etc/weft/weft.conf
+ * when it exists, else NULL (built-in defaults).
+ */
+const char *conf_default_path(void);
+
+/* NULL when no service row has that name. */
+const struct conf_service *conf_find_service(const struct conf *conf,
+					     const char *name);
+
+/* The row that consumes a link, or NULL. */
+const struct conf_service *conf_consumer(const struct conf *conf,
+					 const char *link);
+
+/*
+ * The endpoints of instance i of a link's consumer, as ZeroMQ addresses:
+ * ipc: "ipc://<run_dir>/<link>.<i>" and "….state"; tcp: port + 2i and port +
+ * 2i + 1. Both buffers take 256 bytes.
+ */
+int conf_endpoint(const struct conf *conf, const char *link, uint32_t instance,
+		  char data[256], char state[256], struct err *err) MUST_CHECK;
+
+/* Prints the effective configuration with sources of values, secrets as ***. */
+void conf_print(const struct conf *conf, bool json, struct buf *out);
+
+/* Generated documents, from the tables alone. */
+void conf_write_sample(const struct conf_kinds *kinds, struct buf *out);
+void conf_write_manual(const struct conf_kinds *kinds, struct buf *out);
+
+#endif
