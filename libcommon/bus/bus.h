@@ -196,7 +196,10 @@ uint64_t bus_sink_accepted(const struct bus_sink *s);
 /* Offers a refused batch again and reads on. */
 void bus_sink_resume(struct bus_sink *s);
 
-/* Appends all lanes as accepted so far, for the log's checkpoint. */
+/*
+ * Appends all lanes as durable so far, for the log's checkpoint: a lane that
+ * was accepted further but is not on disk yet must not be remembered as such.
+ */
 void bus_sink_save(const struct bus_sink *s, struct buf *out);
 
 void bus_sink_get_stats(const struct bus_sink *s, struct bus_stats *stats);
