@@ -7,7 +7,9 @@
 #ifndef WEFT_PROTO_BATCH_H
 #define WEFT_PROTO_BATCH_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -18,18 +20,25 @@
 #define BATCH_MAX_STREAMS	256
 #define BATCH_MAX_INDEX_BYTES	(4u << 20)
 #define BATCH_MAX_PAYLOAD_BYTES (32u << 20)
-#define BATCH_MAX_EVENT_BYTES	1000000
 #define BATCH_STREAM_NAME_BYTES 64
 #define BATCH_TRACE_BYTES	16
+
+/* The largest event that may enter the pipeline. */
+#define BATCH_MAX_EVENT_BYTES 1000000
+/*
+ * The longest line in a batch. An event may grow on its way: mapping adds
+ * fields, and a dead letter holds the original with each byte escaped.
+ */
+#define BATCH_MAX_LINE_BYTES (8u << 20)
 
 /* A stream name's number in one batch; not stable across batches. */
 #define BATCH_NO_STREAM UINT16_MAX
 
 enum batch_flags {
-	BATCH_REPLAY =
-	    1 << 0, /* may repeat events that were delivered before */
-	BATCH_MAPPED =
-	    1 << 1, /* contracts were applied: output of a transformer */
+	/* may repeat events that were delivered before */
+	BATCH_REPLAY = 1 << 0,
+	/* contracts were applied: output of a transformer */
+	BATCH_MAPPED = 1 << 1,
 };
 
 /* One producer instance's numbered sequence through one transformer. */
@@ -72,7 +81,7 @@ struct batch_event {
 	uint16_t stream;  /* number in the batch's stream table */
 	uint16_t version; /* of the contract that was applied */
 	uint16_t reserved;
-	uint32_t reserved2;
+	uint32_t reserved2[2];
 };
 
 /*
@@ -84,14 +93,14 @@ struct batch {
 	struct batch_header header;
 	const uint8_t *index;
 	const char *payload;
-	const struct batch_event
-	    *events; /* inside index; header.events of them */
+	const struct batch_event *events; /* in index; header.events */
 	uint16_t stream_count;
 	const char *streams[BATCH_MAX_STREAMS]; /* not NUL-terminated */
 	uint8_t stream_bytes[BATCH_MAX_STREAMS];
 	void (*release)(void *owner); /* how the memory behind it is let go */
 	void *owner;
-	int references;
+	void *index_copy; /* of an index that came misaligned, or NULL */
+	atomic_int references;
 };
 
 /* Encodes *header with its own crc into out. */
@@ -99,8 +108,9 @@ void batch_header_encode(const struct batch_header *header,
 			 uint8_t out[BATCH_HEADER_BYTES]);
 
 /*
- * Decodes and checks a header: magic, version, crc, and every count and length
- * against the limits above. -1 with *err saying what was wrong.
+ * Decodes and checks a header of exactly BATCH_HEADER_BYTES bytes: magic,
+ * version, crc, and every count and length against the limits above. -1 with
+ * *err saying what was wrong.
  */
 int batch_header_decode(const uint8_t *data, size_t bytes,
 			struct batch_header *header,
@@ -110,17 +120,20 @@ int batch_header_decode(const uint8_t *data, size_t bytes,
  * Makes a batch over received memory. Checks the body crc, the stream table and
  * that each slice of each event lies in the payload and each event ends before
  * a '\n'. index and payload stay owned by `owner`, let go with release(owner)
- * at the last unref (release may be NULL). On an error the caller keeps
- * everything. Returns a batch with one reference, or NULL with *err.
+ * at the last unref, on the thread that drops it (release may be NULL). index
+ * may have any alignment; one that is not a multiple of 8 costs a copy. On an
+ * error the caller keeps everything. *header must have come from
+ * batch_header_decode(). Returns a batch with one reference, or NULL with *err.
  */
 struct batch *batch_open(const struct batch_header *header,
 			 const uint8_t *index, const char *payload, void *owner,
 			 void (*release)(void *owner),
 			 struct err *err) MUST_CHECK;
 
+/* Takes a reference more; returns b. Any thread. */
 struct batch *batch_ref(struct batch *b);
 
-/* Drops *b (NULL allowed) and sets it to NULL. */
+/* Drops *b (NULL allowed) and sets it to NULL. Any thread. */
 void batch_unref(struct batch **b);
 
 /* Total bytes of its three parts. */
@@ -130,20 +143,32 @@ size_t batch_bytes(const struct batch *b);
 const char *batch_stream(const struct batch *b, uint16_t stream,
 			 char name[BATCH_STREAM_NAME_BYTES + 1]);
 
-/* Collects events into a new batch. Loop thread only. */
+/*
+ * Collects events into a new batch; one thread at a time. What it collects must
+ * stay within the limits above (they are asserted): ask batch_builder_fits()
+ * before events whose size others decide.
+ */
 struct batch_builder;
 
 struct batch_builder *batch_builder_new(void);
 void batch_builder_free(struct batch_builder **w);
 
-/* The number of stream `name` (added at first use); BATCH_NO_STREAM when full.
+/*
+ * The number of stream `name` (added at first use). BATCH_NO_STREAM when there
+ * are BATCH_MAX_STREAMS already, or the name is not one: 1 to 64 letters,
+ * digits, '_', '-' and '.', the first a letter, digit or '_'.
  */
 uint16_t batch_builder_stream(struct batch_builder *w, const char *name,
 			      size_t bytes);
 
+/* Whether `events` more events and `bytes` more payload bytes are in limits. */
+bool batch_builder_fits(const struct batch_builder *w, uint32_t events,
+			size_t bytes);
+
 /*
  * Room for `bytes` more payload bytes; write there, then batch_builder_commit.
- * The pointer is valid until the next call on the builder.
+ * It may be an upper bound beyond the limits; what is committed may not. The
+ * pointer is valid until the next call on the builder.
  */
 char *batch_builder_room(struct batch_builder *w, size_t bytes);
 
@@ -153,14 +178,23 @@ uint32_t batch_builder_offset(const struct batch_builder *w);
 /* Takes `bytes` bytes just written at batch_builder_room() into the payload. */
 void batch_builder_commit(struct batch_builder *w, size_t bytes);
 
-/* Appends one index entry (copied); its slices lie in committed payload. */
+/*
+ * Appends one index entry (copied). Its slices lie in committed payload, its
+ * line included the '\n' behind it; its stream came from this builder since
+ * the last seal.
+ */
 void batch_builder_event(struct batch_builder *w,
 			 const struct batch_event *event);
 
 uint32_t batch_builder_events(const struct batch_builder *w);
+
+/* Bytes that a batch sealed now would have, as batch_bytes() counts them. */
 size_t batch_builder_bytes(const struct batch_builder *w);
 
-/* Forgets the events behind `events` and payload bytes behind `offset`. */
+/*
+ * Forgets the events behind `events` and payload bytes behind `offset`. Streams
+ * that were added stay.
+ */
 void batch_builder_rollback(struct batch_builder *w, uint32_t events,
 			    uint32_t offset);
 
