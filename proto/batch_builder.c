@@ -122,13 +122,21 @@ void batch_builder_free(struct batch_builder **w)
 	free(old);
 }
 
+/* Asked once an event, so it looks at the two ends of a name only. */
 static unsigned name_slot(const char *name, size_t bytes)
 {
-	uint32_t hash = 2166136261u; /* FNV-1a */
+	uint64_t first = 0, last = 0;
 
-	for (size_t i = 0; i < bytes; i++)
-		hash = (hash ^ (uint8_t)name[i]) * 16777619u;
-	return (hash ^ hash >> 16) % SLOTS;
+	if (bytes >= 8) {
+		memcpy(&first, name, 8);
+		memcpy(&last, name + bytes - 8, 8);
+	} else {
+		for (size_t i = 0; i < bytes; i++)
+			first = first << 8 | (uint8_t)name[i];
+	}
+	first = (first ^ (last << 1 | last >> 63) ^ bytes) *
+		UINT64_C(0x9e3779b97f4a7c15);
+	return (unsigned)(first >> 54) % SLOTS;
 }
 
 uint16_t batch_builder_stream(struct batch_builder *w, const char *name,

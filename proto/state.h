@@ -17,6 +17,11 @@
 #define STATE_NAME_BYTES 64
 #define STATE_REPEAT_US	 250000
 
+/*
+ * Bytes of a message with `lanes` lanes: what a receiver's limit is made of.
+ */
+#define STATE_BYTES(lanes) (132 + 40 * (size_t)(lanes))
+
 /* A lane is durable here through sequence `through` (0 = nothing yet). */
 struct state_lane {
 	struct batch_lane lane;
@@ -34,13 +39,18 @@ struct state {
 	const struct state_lane *lanes; /* borrowed */
 };
 
-/* Appends the encoded message, crc included, to out. */
+/*
+ * Appends the encoded message, crc included, to out. At most STATE_MAX_LANES
+ * lanes, and a name of 1 to 63 letters, digits, '.', '_' and '-' (asserted).
+ */
 void state_encode(const struct state *state, struct buf *out);
 
 /*
- * Decodes and checks a message (magic, version, crc, counts). The lanes are
- * written to *lanes, an array that the caller frees and may hand in again
- * (NULL at first); state->lanes points to it. -1 with *err.
+ * Decodes and checks a message (magic, version, crc, counts, name). The lanes
+ * are written to *lanes, an array that the caller frees and may hand in again
+ * (NULL at first; it is resized); state->lanes points to it. A lane may appear
+ * twice only if a sender is wrong; that is not looked for. -1 with *err, then
+ * *state and *lanes are as they were.
  */
 int state_decode(const uint8_t *data, size_t bytes, struct state *state,
 		 struct state_lane **lanes, struct err *err) MUST_CHECK;
