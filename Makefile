@@ -34,10 +34,11 @@ SERVICES := $(shell sed -n 's/^SERVICE.[a-z_]*, "\([a-z-]*\)".*/\1/p' \
 	services/pipeline.def 2>/dev/null)
 PROGRAMS := $(if $(wildcard services/pipelinectl/*.c),$(BUILD)/bin/pipelinectl) \
 	$(if $(wildcard services/supervisor/*.c),$(BUILD)/libexec/weft/weftd) \
-	$(SERVICES:%=$(BUILD)/libexec/weft/%)
+	$(foreach s,$(SERVICES),$(if $(filter-out %/tables.c,$(wildcard \
+	services/$(s)/*.c)),$(BUILD)/libexec/weft/$(s)))
 
 LIB_SRC := $(wildcard libcommon/*/*.c proto/*.c)
-TABLE_SRC := $(wildcard services/*/tables.c)
+TABLE_SRC := services/kinds.c $(wildcard services/*/tables.c)
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/obj/%.o)
 TABLE_OBJ := $(TABLE_SRC:%.c=$(BUILD)/obj/%.o)
 LIB := $(BUILD)/lib/libweft.a

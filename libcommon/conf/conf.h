@@ -17,7 +17,7 @@
 enum conf_type {
 	CONF_STRING,   /* char * */
 	CONF_PATH,     /* char *, made absolute against the config file */
-	CONF_LISTEN,   /* char *, "address:port" or "[v6]:port" */
+	CONF_LISTEN,   /* char *, "address:port", "[v6]:port", "unix:/path" */
 	CONF_INT,      /* int64_t */
 	CONF_BOOL,     /* bool */
 	CONF_BYTES,    /* int64_t, "16MiB" */
@@ -31,7 +31,11 @@ enum conf_flags {
 	CONF_REQUIRED = 1 << 2, /* no default: must be given */
 };
 
-/* One key. Limits and default are written as a person would write them. */
+/*
+ * One key. Limits and default are written as a person would write them; the
+ * limits of a CONF_STRING are its length in bytes. In the default of a
+ * CONF_PATH "<state_dir>" and "<name>" (of the section) are filled in.
+ */
 struct conf_row {
 	const char *name;
 	enum conf_type type;
@@ -42,6 +46,23 @@ struct conf_row {
 	unsigned flags;
 	const char *doc; /* sentences for the manual */
 };
+
+/*
+ * The name, type and place of a row, checked by the compiler against the type
+ * of the field:
+ *	{CONF_FIELD(struct x_conf, listen, CONF_LISTEN), .def = …, .doc = …},
+ */
+#define CONF_FIELD(s, f, t)      \
+	.name = #f, .type = (t), \
+	.offset =                \
+	    offsetof(s, f) + 0 * sizeof(char[CONF_FITS(s, f, t) ? 1 : -1])
+#define CONF_FITS(s, f, t) \
+	_Generic(((s *)0)->f, char * : (t) <= CONF_LISTEN, int64_t          \
+		 : (t) == CONF_INT || (t) == CONF_BYTES ||                  \
+			(t) == CONF_DURATION,                               \
+		   bool                                                     \
+		 : (t) == CONF_BOOL, int                                    \
+		 : (t) == CONF_CHOICE)
 
 struct conf_table {
 	const char *section; /* default section name, e.g. "collector" */
@@ -56,6 +77,7 @@ enum kind_flags {
 	KIND_RELAY = 1 << 1,  /* one link in, every sink link out */
 	KIND_SINK = 1 << 2,   /* one link in, has a log */
 	KIND_TOOL = 1 << 3,   /* no links */
+	KIND_SINGLE = 1 << 4, /* at most one row of one instance */
 };
 
 /* What services/pipeline.def says of a service, with its tables. */
@@ -78,13 +100,21 @@ struct conf_pipeline {
 	char *name;
 	char *state_dir;
 	char *run_dir;
+	char *log_dir;
 	char *contracts;
-	char *secret;	/* keys the hash mask; default: made in state_dir */
-	int log_level;	/* error|warn|info|debug */
-	int log_format; /* logfmt|json */
-	/* more rows as needed; the table is conf_pipeline_table */
+	char *secret;		     /* NULL: one is made in state_dir */
+	int log_level;		     /* as enum log_level */
+	int log_format;		     /* as enum log_format */
+	int64_t drain_timeout;	     /* us, from SIGTERM to SIGKILL */
+	int64_t start_timeout;	     /* us, from exec to READY */
+	int64_t watchdog;	     /* us, without a ping */
+	int64_t restart_burst;	     /* deaths within restart_interval … */
+	int64_t restart_interval;    /* us … until weftd gives up */
+	int64_t restart_backoff;     /* us, the first; doubles each time */
+	int64_t restart_backoff_max; /* us */
 };
 extern const struct conf_table conf_pipeline_table;
+extern const struct conf_table conf_link_table; /* of each link's group */
 
 /* One entry of `services = ( … )`. */
 struct conf_service {
@@ -93,7 +123,8 @@ struct conf_service {
 	uint32_t instances;	      /* 1 to 64 */
 	char *in;		      /* link consumed, or "" */
 	const void *conf;	      /* its section, as the kind's struct */
-	int line;
+	char *file; /* where it is written; NULL: conf->path */
+	int line;   /* 0 when it is a default */
 };
 
 /* One entry of `links = { … }`. */
@@ -104,16 +135,24 @@ struct conf_link {
 	int line;
 };
 
+struct conf_section; /* where each value came from; for conf_print() */
+
 struct conf {
 	char *path; /* the file, or NULL for the built-in defaults */
 	struct conf_pipeline *pipeline;
 	struct conf_service *services;
 	uint32_t service_count;
-	struct conf_link *links;
+	struct conf_link *links; /* those that listed services use */
 	uint32_t link_count;
+	struct conf_section *sections;
+	uint32_t section_count;
 };
 
-/* All problems of a file: one line each, "file:line: what, and what to do". */
+/*
+ * All problems of a file, in the order of its lines: one line each,
+ * "file:line: what, and what to do", warnings as "file:line: warning: …".
+ * Zero-initialise.
+ */
 struct conf_report {
 	struct buf lines;
 	uint32_t errors;
@@ -156,11 +195,19 @@ const struct conf_service *conf_consumer(const struct conf *conf,
 int conf_endpoint(const struct conf *conf, const char *link, uint32_t instance,
 		  char data[256], char state[256], struct err *err) MUST_CHECK;
 
-/* Prints the effective configuration with sources of values, secrets as ***. */
+/* Where all processes push their stats, and metrics binds. */
+int conf_stats_endpoint(const struct conf *conf, char endpoint[256],
+			struct err *err) MUST_CHECK;
+
+/*
+ * Appends the effective configuration with the source of each value, secrets
+ * as ***: in the syntax of the file, or as JSON.
+ */
 void conf_print(const struct conf *conf, bool json, struct buf *out);
 
 /* Generated documents, from the tables alone. */
 void conf_write_sample(const struct conf_kinds *kinds, struct buf *out);
 void conf_write_manual(const struct conf_kinds *kinds, struct buf *out);
+void conf_write_man(const struct conf_kinds *kinds, struct buf *out);
 
 #endif

@@ -1,0 +1,115 @@
+#include "services/collector/tables.h"
+
+#define FIELD(f, t) CONF_FIELD(struct collector_conf, f, t)
+
+static const struct conf_row rows[] = {
+    {FIELD(listen, CONF_LISTEN), .def = "127.0.0.1:8080",
+     .doc = "Where HTTP is served. The default is reachable from this machine "
+	    "only; set api_keys before you open it to others."},
+    {FIELD(api_keys, CONF_STRING), .min = "16",
+     .flags = CONF_SECRET | CONF_RELOAD,
+     .doc = "One key a line; a client sends one as X-API-Key or as bearer "
+	    "token. Without keys everybody who reaches the port may post."},
+    {FIELD(tls_certificate, CONF_PATH),
+     .doc = "PEM file with the certificate and its chain. With it, and "
+	    "tls_key, HTTPS is served instead of HTTP."},
+    {FIELD(tls_key, CONF_PATH),
+     .doc = "PEM file with the private key of tls_certificate."},
+    {FIELD(cors_origins, CONF_STRING), .flags = CONF_RELOAD,
+     .doc = "Origins whose pages may post from a browser, separated by "
+	    "spaces, or \"*\". Without it none may."},
+    {FIELD(max_connections, CONF_INT), .min = "1", .max = "100000",
+     .def = "4096", .doc = "Open connections; those beyond it get 503."},
+    {FIELD(max_header, CONF_BYTES), .min = "1KiB", .max = "1MiB",
+     .def = "16KiB",
+     .doc = "Request line and headers together; 431 beyond it."},
+    {FIELD(max_body, CONF_BYTES), .min = "1KiB", .max = "1GiB", .def = "16MiB",
+     .doc = "Body of a request, after decompression; 413 beyond it."},
+    {FIELD(max_buffered, CONF_BYTES), .min = "1MiB", .max = "64GiB",
+     .def = "128MiB",
+     .doc = "Bodies held in memory at the same time; 503 beyond it."},
+    {FIELD(max_events, CONF_INT), .min = "1", .max = "1000000", .def = "10000",
+     .doc = "Events in one request; 413 beyond it."},
+    {FIELD(header_timeout, CONF_DURATION), .min = "100ms", .max = "10m",
+     .def = "10s",
+     .doc = "From the first byte of a request to the end of its headers; 408 "
+	    "beyond it."},
+    {FIELD(body_timeout, CONF_DURATION), .min = "100ms", .max = "1h",
+     .def = "30s",
+     .doc = "From the end of the headers to the end of the body; 408 beyond "
+	    "it."},
+    {FIELD(idle_timeout, CONF_DURATION), .min = "1s", .max = "1h", .def = "60s",
+     .doc = "How long an idle connection is kept open."},
+    {FIELD(batch_size, CONF_BYTES), .min = "4KiB", .max = "1MiB",
+     .def = "256KiB", .doc = "A batch goes to the log once it is this large."},
+    {FIELD(batch_delay_max, CONF_DURATION), .min = "0s", .max = "1s",
+     .def = "20ms",
+     .doc = "The longest that a smaller batch waits for more events on its "
+	    "way to the transformer. It never delays an answer."},
+    {FIELD(segment_size, CONF_BYTES), .min = "1MiB", .max = "1GiB",
+     .def = "64MiB", .doc = "A new log segment begins beyond this size."},
+    {FIELD(log_cap, CONF_BYTES), .min = "4MiB", .max = "16TiB", .def = "4GiB",
+     .doc = "The log holds at most this much; then requests get 503 with "
+	    "Retry-After."},
+    {FIELD(cache_size, CONF_BYTES), .min = "0", .max = "1GiB", .def = "16MiB",
+     .doc = "Batches kept in memory behind their append, so that sending "
+	    "need not read them from disk."},
+    {FIELD(window, CONF_BYTES), .min = "256KiB", .max = "256MiB", .def = "8MiB",
+     .doc = "Unacknowledged bytes on the way to one transformer."},
+};
+
+const struct conf_table collector_conf_table = {
+    .section = "collector",
+    .doc = "Takes events over HTTP. A 2xx answer means that they are on disk.",
+    .rows = rows,
+    .row_count = sizeof(rows) / sizeof(rows[0]),
+    .struct_bytes = sizeof(struct collector_conf),
+};
+
+#define COUNTER(f) offsetof(struct collector_counters, f)
+
+static const struct counter_row counters[] = {
+    {"business_telemetry_events_received_total", COUNTER_LABELLED,
+     COUNTER(received), "source,event_type", 1,
+     "Events accepted and on disk, by source and type."},
+    {"weft_events_refused_total", COUNTER_LABELLED, COUNTER(refused), "code", 1,
+     "Events refused, by the code that the client got."},
+    {"weft_http_requests_total", COUNTER_TOTAL, COUNTER(http.requests), "", 1,
+     "Requests read."},
+    {"weft_http_responses_total", COUNTER_TOTAL, COUNTER(http.responses[2]),
+     "status=\"2xx\"", 1, "Answers, by class of status."},
+    {"weft_http_responses_total", COUNTER_TOTAL, COUNTER(http.responses[4]),
+     "status=\"4xx\"", 1, "Answers, by class of status."},
+    {"weft_http_responses_total", COUNTER_TOTAL, COUNTER(http.responses[5]),
+     "status=\"5xx\"", 1, "Answers, by class of status."},
+    {"weft_http_bytes_in_total", COUNTER_TOTAL, COUNTER(http.bytes_in), "", 1,
+     "Bytes read from clients."},
+    {"weft_http_bytes_out_total", COUNTER_TOTAL, COUNTER(http.bytes_out), "", 1,
+     "Bytes written to clients."},
+    {"weft_http_timeouts_total", COUNTER_TOTAL, COUNTER(http.timeouts), "", 1,
+     "Requests given up because they took too long."},
+    {"weft_bus_events_out_total", COUNTER_TOTAL, COUNTER(bus.events_out), "", 1,
+     "Events sent over the bus."},
+    {"weft_bus_batches_out_total", COUNTER_TOTAL, COUNTER(bus.batches_out), "",
+     1, "Batches sent over the bus."},
+    {"weft_bus_resends_total", COUNTER_TOTAL, COUNTER(bus.resends), "", 1,
+     "Batches sent again."},
+    {"weft_bus_epochs_total", COUNTER_TOTAL, COUNTER(bus.epochs), "", 1,
+     "Epochs begun."},
+    {"weft_spool_disk_bytes", COUNTER_GAUGE, COUNTER(spool.bytes), "", 1,
+     "Bytes that the log takes on disk."},
+    {"weft_spool_cap_bytes", COUNTER_GAUGE, COUNTER(spool.cap_bytes), "", 1,
+     "Bytes that the log may take on disk."},
+    {"weft_spool_commits_total", COUNTER_TOTAL, COUNTER(spool.commits), "", 1,
+     "Commits (fdatasync) of the log."},
+    {"weft_spool_failures_total", COUNTER_TOTAL, COUNTER(spool.failures), "", 1,
+     "Writes and syncs of the log that failed."},
+    {"weft_spool_bad_records_total", COUNTER_TOTAL, COUNTER(spool.bad_records),
+     "", 1, "Records of the log that could not be read."},
+};
+
+const struct counter_table collector_counter_table = {
+    .rows = counters,
+    .row_count = sizeof(counters) / sizeof(counters[0]),
+    .struct_bytes = sizeof(struct collector_counters),
+};

@@ -1,0 +1,43 @@
+/* Configuration and counters of the collector. */
+#ifndef WEFT_SERVICES_COLLECTOR_TABLES_H
+#define WEFT_SERVICES_COLLECTOR_TABLES_H
+
+#include "bus/bus.h"
+#include "conf/conf.h"
+#include "http/server.h"
+#include "spool/spool.h"
+
+struct collector_conf {
+	char *listen;
+	char *api_keys; /* lines, NULL: anybody may post */
+	char *tls_certificate;
+	char *tls_key;
+	char *cors_origins;
+	int64_t max_connections;
+	int64_t max_header;	 /* bytes */
+	int64_t max_body;	 /* bytes */
+	int64_t max_buffered;	 /* bytes */
+	int64_t max_events;	 /* in one request */
+	int64_t header_timeout;	 /* us */
+	int64_t body_timeout;	 /* us */
+	int64_t idle_timeout;	 /* us */
+	int64_t batch_size;	 /* bytes */
+	int64_t batch_delay_max; /* us */
+	int64_t segment_size;	 /* bytes */
+	int64_t log_cap;	 /* bytes */
+	int64_t cache_size;	 /* bytes */
+	int64_t window;		 /* bytes in flight on one lane */
+};
+
+struct collector_counters {
+	struct http_counters http;
+	struct spool_stats spool;
+	struct bus_stats bus;
+	struct counter_family *received; /* source, event_type */
+	struct counter_family *refused;	 /* code */
+};
+
+extern const struct conf_table collector_conf_table;
+extern const struct counter_table collector_counter_table;
+
+#endif

@@ -1,0 +1,96 @@
+#include "services/eventhub-publisher/tables.h"
+
+#define FIELD(f, t) CONF_FIELD(struct eventhub_publisher_conf, f, t)
+
+static const struct conf_row rows[] = {
+    {FIELD(backend, CONF_CHOICE), .def = "file",
+     .choices = "file|console|null",
+     .doc = "Where events go: NDJSON files, standard output, or nowhere (for "
+	    "measuring)."},
+    {FIELD(path, CONF_PATH), .def = "<state_dir>/out/<name>",
+     .doc = "Directory of the file backend. Each stream has its own files, "
+	    "<stream>-<log>-<number>.ndjson, one event a line."},
+    {FIELD(rotate_size, CONF_BYTES), .min = "64KiB", .max = "1TiB",
+     .def = "1GiB", .doc = "A new file begins once one is this large."},
+    {FIELD(sync_interval, CONF_DURATION), .min = "1ms", .max = "60s",
+     .def = "250ms",
+     .doc = "How often output files are synced at most. Nothing is lost in "
+	    "between: the log holds what is not synced."},
+    {FIELD(segment_size, CONF_BYTES), .min = "1MiB", .max = "1GiB",
+     .def = "64MiB", .doc = "A new log segment begins beyond this size."},
+    {FIELD(log_cap, CONF_BYTES), .min = "4MiB", .max = "16TiB", .def = "4GiB",
+     .doc = "The log holds at most this much; then the sources are held "
+	    "back."},
+    {FIELD(log_reserve, CONF_BYTES), .min = "0", .max = "1GiB", .def = "16MiB",
+     .doc = "Disk space kept for freeing work, so that a full disk can be "
+	    "left again."},
+    {FIELD(cache_size, CONF_BYTES), .min = "0", .max = "1GiB", .def = "16MiB",
+     .doc = "Batches kept in memory behind their append, so that delivery "
+	    "need not read them from disk."},
+    {FIELD(retry_first, CONF_DURATION), .min = "1ms", .max = "60s",
+     .def = "200ms", .flags = CONF_RELOAD,
+     .doc = "The first wait after a failed delivery; it doubles each time."},
+    {FIELD(retry_max, CONF_DURATION), .min = "100ms", .max = "1h",
+     .def = "30s", .flags = CONF_RELOAD,
+     .doc = "The longest wait between deliveries that fail."},
+};
+
+const struct conf_table eventhub_publisher_conf_table = {
+    .section = "eventhub-publisher",
+    .doc = "Delivers events to an event hub, files or nowhere.",
+    .rows = rows,
+    .row_count = sizeof(rows) / sizeof(rows[0]),
+    .struct_bytes = sizeof(struct eventhub_publisher_conf),
+};
+
+#define COUNTER(f) offsetof(struct eventhub_publisher_counters, f)
+
+static const struct counter_row counters[] = {
+    {"business_telemetry_events_sent_total", COUNTER_TOTAL,
+     COUNTER(sent_file), "sink_type=\"file\"", 1,
+     "Events delivered for good, by kind of sink."},
+    {"business_telemetry_events_sent_total", COUNTER_TOTAL,
+     COUNTER(sent_console), "sink_type=\"console\"", 1,
+     "Events delivered for good, by kind of sink."},
+    {"business_telemetry_events_sent_total", COUNTER_TOTAL,
+     COUNTER(sent_null), "sink_type=\"null\"", 1,
+     "Events delivered for good, by kind of sink."},
+    {"weft_event_to_sink_seconds", COUNTER_HISTOGRAM, COUNTER(end_to_end), "",
+     1, "From acceptance at the source to delivery, per event."},
+    {"weft_delivery_failures_total", COUNTER_TOTAL, COUNTER(failures), "", 1,
+     "Times that the backend failed and was opened again."},
+    {"weft_bus_events_in_total", COUNTER_TOTAL, COUNTER(bus.events_in), "", 1,
+     "Events received over the bus."},
+    {"weft_bus_batches_in_total", COUNTER_TOTAL, COUNTER(bus.batches_in), "",
+     1, "Batches received over the bus."},
+    {"weft_bus_duplicates_total", COUNTER_TOTAL, COUNTER(bus.duplicates), "",
+     1, "Batches that were here already and were ignored."},
+    {"weft_bus_gaps_total", COUNTER_TOTAL, COUNTER(bus.gaps), "", 1,
+     "Batches ignored because one before them is missing."},
+    {"weft_bus_stale_total", COUNTER_TOTAL, COUNTER(bus.stale), "", 1,
+     "Batches of a retired epoch, ignored."},
+    {"weft_bus_refused_total", COUNTER_TOTAL, COUNTER(bus.refused), "", 1,
+     "Malformed messages, dropped."},
+    {"weft_spool_backlog_bytes", COUNTER_GAUGE, COUNTER(backlog_bytes), "", 1,
+     "Bytes in the log that are not delivered yet."},
+    {"weft_spool_oldest_seconds", COUNTER_GAUGE, COUNTER(oldest_us), "", 1e-6,
+     "Age of the oldest record that is not delivered yet."},
+    {"weft_spool_disk_bytes", COUNTER_GAUGE, COUNTER(spool.bytes), "", 1,
+     "Bytes that the log takes on disk."},
+    {"weft_spool_cap_bytes", COUNTER_GAUGE, COUNTER(spool.cap_bytes), "", 1,
+     "Bytes that the log may take on disk."},
+    {"weft_spool_commits_total", COUNTER_TOTAL, COUNTER(spool.commits), "", 1,
+     "Commits (fdatasync) of the log."},
+    {"weft_spool_commit_seconds_total", COUNTER_TOTAL,
+     COUNTER(spool.commit_us), "", 1e-6, "Time spent in commits of the log."},
+    {"weft_spool_failures_total", COUNTER_TOTAL, COUNTER(spool.failures), "",
+     1, "Writes and syncs of the log that failed."},
+    {"weft_spool_bad_records_total", COUNTER_TOTAL, COUNTER(spool.bad_records),
+     "", 1, "Records of the log that could not be read."},
+};
+
+const struct counter_table eventhub_publisher_counter_table = {
+    .rows = counters,
+    .row_count = sizeof(counters) / sizeof(counters[0]),
+    .struct_bytes = sizeof(struct eventhub_publisher_counters),
+};

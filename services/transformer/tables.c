@@ -1,0 +1,53 @@
+#include "services/transformer/tables.h"
+
+static const struct conf_row rows[] = {
+    {CONF_FIELD(struct transformer_conf, silence, CONF_DURATION),
+     .min = "500ms", .max = "5m", .def = "2s",
+     .doc = "A sink that says nothing for this long counts as gone; nothing "
+	    "is acked for it until it is heard again."},
+};
+
+const struct conf_table transformer_conf_table = {
+    .section = "transformer",
+    .doc = "Applies contracts to events on their way to the sinks.",
+    .rows = rows,
+    .row_count = sizeof(rows) / sizeof(rows[0]),
+    .struct_bytes = sizeof(struct transformer_conf),
+};
+
+#define COUNTER(f) offsetof(struct transformer_counters, f)
+
+static const struct counter_row counters[] = {
+    {"weft_bus_events_in_total", COUNTER_TOTAL, COUNTER(bus.events_in), "", 1,
+     "Events received over the bus."},
+    {"weft_bus_batches_in_total", COUNTER_TOTAL, COUNTER(bus.batches_in), "",
+     1, "Batches received over the bus."},
+    {"weft_bus_events_out_total", COUNTER_TOTAL, COUNTER(bus.events_out), "",
+     1, "Events sent over the bus."},
+    {"weft_bus_batches_out_total", COUNTER_TOTAL, COUNTER(bus.batches_out), "",
+     1, "Batches sent over the bus."},
+    {"weft_bus_refused_total", COUNTER_TOTAL, COUNTER(bus.refused), "", 1,
+     "Malformed messages, dropped."},
+    {"weft_bus_evidence_total", COUNTER_TOTAL, COUNTER(bus.evidence), "", 1,
+     "Times that something on the way may have been lost."},
+    {"weft_events_mapped_total", COUNTER_TOTAL, COUNTER(mapper.mapped), "", 1,
+     "Events that their contract changed."},
+    {"weft_events_copied_total", COUNTER_TOTAL, COUNTER(mapper.copied), "", 1,
+     "Events passed on byte by byte."},
+    {"weft_fields_masked_total", COUNTER_TOTAL, COUNTER(mapper.masked), "", 1,
+     "Fields masked."},
+    {"weft_fields_defaulted_total", COUNTER_TOTAL, COUNTER(mapper.defaulted),
+     "", 1, "Fields that got their default."},
+    {"weft_fields_flagged_total", COUNTER_TOTAL, COUNTER(mapper.flagged), "",
+     1, "Fields that broke a rule and were flagged."},
+    {"weft_fields_nulled_total", COUNTER_TOTAL, COUNTER(mapper.nulled), "", 1,
+     "Fields that broke a rule and were set to null."},
+    {"weft_dead_letters_total", COUNTER_TOTAL, COUNTER(mapper.dead_letters),
+     "", 1, "Events that became dead letters."},
+};
+
+const struct counter_table transformer_counter_table = {
+    .rows = counters,
+    .row_count = sizeof(counters) / sizeof(counters[0]),
+    .struct_bytes = sizeof(struct transformer_counters),
+};
