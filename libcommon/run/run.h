@@ -28,7 +28,8 @@ struct run;
  *    (bad configuration, err->retriable false) or 75 (try again). The process
  *    is READY when init returned and run_ready() was called (init may leave
  *    that to later, e.g. until its log is recovered).
- *  tick: every 100 ms. reload: the new config is in place (run_conf() is new).
+ *  tick: every 100 ms. reload: the new config is in place (run_conf() is
+ *    new; what run_conf() gave before is freed when reload returns).
  *  stats: once a second, before the counters are exported, to refresh gauges.
  *  drain: after SIGTERM, at each turn, until it returns true or the pipeline's
  *    drain timeout passes. fini: releases everything; after a failed init too.
@@ -61,6 +62,9 @@ void *run_counters(struct run *run);
 const char *run_name(const struct run *run); /* "collector" */
 uint32_t run_instance(const struct run *run);
 const char *run_label(const struct run *run); /* "collector.0" */
+/* The link that the row consumes, or "". */
+const char *run_link(const struct run *run);
+
 /* <state_dir>/<row>.<instance>, made and locked. */
 const char *run_state_dir(const struct run *run);
 

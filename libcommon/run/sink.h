@@ -43,6 +43,9 @@ void sink_close(struct sink **s);
 uint64_t sink_resume_at(const struct sink *s, const void **state,
 			size_t *bytes);
 
+/* The identity of its log. */
+const struct uuid *sink_log_id(const struct sink *s);
+
 /* As spool_read: 1 with a reference, 0 nothing yet, -1 *err. */
 int sink_read(struct sink *s, uint64_t *position, uint64_t *next,
 	      struct batch **b, struct err *err) MUST_CHECK;

@@ -3,8 +3,7 @@
 #define FIELD(f, t) CONF_FIELD(struct eventhub_publisher_conf, f, t)
 
 static const struct conf_row rows[] = {
-    {FIELD(backend, CONF_CHOICE), .def = "file",
-     .choices = "file|console|null",
+    {FIELD(backend, CONF_CHOICE), .def = "file", .choices = "file|console|null",
      .doc = "Where events go: NDJSON files, standard output, or nowhere (for "
 	    "measuring)."},
     {FIELD(path, CONF_PATH), .def = "<state_dir>/out/<name>",
@@ -30,8 +29,8 @@ static const struct conf_row rows[] = {
     {FIELD(retry_first, CONF_DURATION), .min = "1ms", .max = "60s",
      .def = "200ms", .flags = CONF_RELOAD,
      .doc = "The first wait after a failed delivery; it doubles each time."},
-    {FIELD(retry_max, CONF_DURATION), .min = "100ms", .max = "1h",
-     .def = "30s", .flags = CONF_RELOAD,
+    {FIELD(retry_max, CONF_DURATION), .min = "100ms", .max = "1h", .def = "30s",
+     .flags = CONF_RELOAD,
      .doc = "The longest wait between deliveries that fail."},
 };
 
@@ -46,25 +45,23 @@ const struct conf_table eventhub_publisher_conf_table = {
 #define COUNTER(f) offsetof(struct eventhub_publisher_counters, f)
 
 static const struct counter_row counters[] = {
-    {"business_telemetry_events_sent_total", COUNTER_TOTAL,
-     COUNTER(sent_file), "sink_type=\"file\"", 1,
-     "Events delivered for good, by kind of sink."},
+    {"business_telemetry_events_sent_total", COUNTER_TOTAL, COUNTER(sent_file),
+     "sink_type=\"file\"", 1, "Events delivered for good, by kind of sink."},
     {"business_telemetry_events_sent_total", COUNTER_TOTAL,
      COUNTER(sent_console), "sink_type=\"console\"", 1,
      "Events delivered for good, by kind of sink."},
-    {"business_telemetry_events_sent_total", COUNTER_TOTAL,
-     COUNTER(sent_null), "sink_type=\"null\"", 1,
-     "Events delivered for good, by kind of sink."},
+    {"business_telemetry_events_sent_total", COUNTER_TOTAL, COUNTER(sent_null),
+     "sink_type=\"null\"", 1, "Events delivered for good, by kind of sink."},
     {"weft_event_to_sink_seconds", COUNTER_HISTOGRAM, COUNTER(end_to_end), "",
      1, "From acceptance at the source to delivery, per event."},
     {"weft_delivery_failures_total", COUNTER_TOTAL, COUNTER(failures), "", 1,
      "Times that the backend failed and was opened again."},
     {"weft_bus_events_in_total", COUNTER_TOTAL, COUNTER(bus.events_in), "", 1,
      "Events received over the bus."},
-    {"weft_bus_batches_in_total", COUNTER_TOTAL, COUNTER(bus.batches_in), "",
-     1, "Batches received over the bus."},
-    {"weft_bus_duplicates_total", COUNTER_TOTAL, COUNTER(bus.duplicates), "",
-     1, "Batches that were here already and were ignored."},
+    {"weft_bus_batches_in_total", COUNTER_TOTAL, COUNTER(bus.batches_in), "", 1,
+     "Batches received over the bus."},
+    {"weft_bus_duplicates_total", COUNTER_TOTAL, COUNTER(bus.duplicates), "", 1,
+     "Batches that were here already and were ignored."},
     {"weft_bus_gaps_total", COUNTER_TOTAL, COUNTER(bus.gaps), "", 1,
      "Batches ignored because one before them is missing."},
     {"weft_bus_stale_total", COUNTER_TOTAL, COUNTER(bus.stale), "", 1,
@@ -81,10 +78,10 @@ static const struct counter_row counters[] = {
      "Bytes that the log may take on disk."},
     {"weft_spool_commits_total", COUNTER_TOTAL, COUNTER(spool.commits), "", 1,
      "Commits (fdatasync) of the log."},
-    {"weft_spool_commit_seconds_total", COUNTER_TOTAL,
-     COUNTER(spool.commit_us), "", 1e-6, "Time spent in commits of the log."},
-    {"weft_spool_failures_total", COUNTER_TOTAL, COUNTER(spool.failures), "",
-     1, "Writes and syncs of the log that failed."},
+    {"weft_spool_commit_seconds_total", COUNTER_TOTAL, COUNTER(spool.commit_us),
+     "", 1e-6, "Time spent in commits of the log."},
+    {"weft_spool_failures_total", COUNTER_TOTAL, COUNTER(spool.failures), "", 1,
+     "Writes and syncs of the log that failed."},
     {"weft_spool_bad_records_total", COUNTER_TOTAL, COUNTER(spool.bad_records),
      "", 1, "Records of the log that could not be read."},
 };

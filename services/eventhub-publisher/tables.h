@@ -30,8 +30,8 @@ struct eventhub_publisher_counters {
 	uint64_t sent_file, sent_console, sent_null; /* events delivered */
 	uint64_t failures;
 	struct counter_histogram end_to_end; /* accepted -> delivered */
-	int64_t backlog_bytes; /* in the log, not delivered */
-	int64_t oldest_us;     /* age of the oldest of it */
+	int64_t backlog_bytes;		     /* in the log, not delivered */
+	int64_t oldest_us;		     /* age of the oldest of it */
 };
 
 extern const struct conf_table eventhub_publisher_conf_table;

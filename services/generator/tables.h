@@ -10,7 +10,8 @@ struct generator_conf {
 	char *api_key;
 	bool autostart;
 	int64_t rate;	    /* events a second, 0 = as fast as it goes */
-	int64_t burst;	    /* events in one request */
+	int64_t batch;	    /* events in one request */
+	int64_t burst;	    /* events that may go at once under a rate */
 	int64_t events;	    /* in all, 0 = no end */
 	int64_t duration;   /* us, 0 = no end */
 	int64_t bad_permil; /* of 1000 events */

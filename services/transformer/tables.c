@@ -20,10 +20,10 @@ const struct conf_table transformer_conf_table = {
 static const struct counter_row counters[] = {
     {"weft_bus_events_in_total", COUNTER_TOTAL, COUNTER(bus.events_in), "", 1,
      "Events received over the bus."},
-    {"weft_bus_batches_in_total", COUNTER_TOTAL, COUNTER(bus.batches_in), "",
-     1, "Batches received over the bus."},
-    {"weft_bus_events_out_total", COUNTER_TOTAL, COUNTER(bus.events_out), "",
-     1, "Events sent over the bus."},
+    {"weft_bus_batches_in_total", COUNTER_TOTAL, COUNTER(bus.batches_in), "", 1,
+     "Batches received over the bus."},
+    {"weft_bus_events_out_total", COUNTER_TOTAL, COUNTER(bus.events_out), "", 1,
+     "Events sent over the bus."},
     {"weft_bus_batches_out_total", COUNTER_TOTAL, COUNTER(bus.batches_out), "",
      1, "Batches sent over the bus."},
     {"weft_bus_refused_total", COUNTER_TOTAL, COUNTER(bus.refused), "", 1,
@@ -38,12 +38,12 @@ static const struct counter_row counters[] = {
      "Fields masked."},
     {"weft_fields_defaulted_total", COUNTER_TOTAL, COUNTER(mapper.defaulted),
      "", 1, "Fields that got their default."},
-    {"weft_fields_flagged_total", COUNTER_TOTAL, COUNTER(mapper.flagged), "",
-     1, "Fields that broke a rule and were flagged."},
+    {"weft_fields_flagged_total", COUNTER_TOTAL, COUNTER(mapper.flagged), "", 1,
+     "Fields that broke a rule and were flagged."},
     {"weft_fields_nulled_total", COUNTER_TOTAL, COUNTER(mapper.nulled), "", 1,
      "Fields that broke a rule and were set to null."},
-    {"weft_dead_letters_total", COUNTER_TOTAL, COUNTER(mapper.dead_letters),
-     "", 1, "Events that became dead letters."},
+    {"weft_dead_letters_total", COUNTER_TOTAL, COUNTER(mapper.dead_letters), "",
+     1, "Events that became dead letters."},
 };
 
 const struct counter_table transformer_counter_table = {

@@ -1,0 +1,62 @@
+/* What the parts of the skeleton share; not for services. */
+#ifndef WEFT_RUN_PRIVATE_H
+#define WEFT_RUN_PRIVATE_H
+
+#include "run/run.h"
+
+struct run {
+	const struct service *service;
+	const struct conf_kinds *kinds;
+	const char *config_path; /* NULL = the built-in defaults */
+	char *name;
+	uint32_t instance;
+	char *label;
+	char *state_dir;
+	int lock_fd;
+	struct conf *conf;
+	struct conf *previous_conf; /* only while a reload is under way */
+	const struct conf_service *row;
+	void *counters;
+	void *state;
+	struct loop *loop;
+	struct bus *bus;
+	struct bus_stats_out *stats_out;
+	struct contract_set *contracts;
+	struct contract_set
+	    *pinned; /* the one last asked for, beside contracts */
+	uint8_t secret[64];
+	size_t secret_bytes;
+	struct loop_io signals;
+	struct loop_timer tick;
+	struct loop_timer stats;
+	struct loop_timer watchdog;
+	struct loop_hook drain;
+	int64_t watchdog_us;
+	int64_t started_at_us;
+	int64_t drain_by_mono_us;
+	bool initialised;
+	bool ready;
+	bool draining;
+	int exit_code;
+};
+
+/*
+ * Makes run->state_dir and takes the flock on it, before anything in it is
+ * opened: two processes of one instance would corrupt its log. -1 with *err
+ * (EBUSY names the holder).
+ */
+int statedir_take(struct run *run, struct err *err) MUST_CHECK;
+
+/*
+ * The secret behind the hash mask: the configured one, or one made at random
+ * in <state_dir>/secret by whichever process comes first.
+ */
+int secret_load(struct run *run, struct err *err) MUST_CHECK;
+
+/* Loads and pins the newest contract set; the old one stays on an error. */
+int contracts_load(struct run *run, struct err *err) MUST_CHECK;
+
+/* Sends all counters of the process to metrics. */
+void export_stats(struct run *run);
+
+#endif

@@ -1,0 +1,261 @@
+#include "run/source.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+
+/* The application's part of a source's checkpoint. */
+struct saved {
+	uint32_t version;
+	uint32_t reserved;
+	uint64_t epoch;
+};
+#define SAVED_VERSION 1
+
+struct source {
+	struct run *run;
+	struct source_events events;
+	struct spool *spool;
+	struct bus_source *bus;
+	char *dir;
+	char *link;
+	uint64_t epoch;
+};
+
+static void on_recovered(void *arg, const struct spool_record *record)
+{
+	char quoted[LOG_QUOTE_BYTES];
+
+	(void)arg;
+	if (!record->batch)
+		log_error("spool_bad_record", "position=%" PRIu64 " error=%s",
+			  record->position,
+			  log_quote(quoted, record->err.text));
+}
+
+static void on_committed(void *arg, uint64_t durable)
+{
+	struct source *s = arg;
+
+	s->events.durable(s->events.arg, durable);
+	if (s->bus)
+		bus_source_kick(s->bus);
+}
+
+static void on_failed(void *arg, const struct err *err)
+{
+	struct source *s = arg;
+	char quoted[LOG_QUOTE_BYTES];
+
+	log_error("spool_failed", "error=%s", log_quote(quoted, err->text));
+	s->events.failed(s->events.arg, err);
+}
+
+static int on_read(void *arg, uint64_t *position, uint64_t *next,
+		   struct batch **b, struct err *err)
+{
+	struct source *s = arg;
+
+	return spool_read(s->spool, position, next, b, err);
+}
+
+static void on_freed(void *arg, uint64_t position)
+{
+	struct source *s = arg;
+
+	spool_free_before(s->spool, position);
+}
+
+/* Puts the next epoch into the next checkpoint; it counts once that is durable.
+ */
+static void raise_epoch(struct source *s)
+{
+	struct saved saved = {.version = SAVED_VERSION};
+	struct spool_stats stats;
+
+	spool_get_stats(s->spool, &stats);
+	s->epoch++;
+	saved.epoch = s->epoch;
+	spool_save(s->spool, stats.durable, &saved, sizeof(saved));
+}
+
+static void begin_epoch(struct source *s)
+{
+	struct spool_stats stats;
+
+	spool_get_stats(s->spool, &stats);
+	log_info("epoch_begun",
+		 "epoch=%" PRIu64 " from=%" PRIu64 " replay_before=%" PRIu64,
+		 s->epoch, stats.first, stats.end);
+	bus_source_begin(s->bus, s->epoch, stats.first, stats.end);
+}
+
+static void on_epoch_saved(void *arg, const struct err *err)
+{
+	struct source *s = arg;
+	char quoted[LOG_QUOTE_BYTES];
+
+	if (err) {
+		/* The old epoch is retired at some sinks already, so there is
+		 * no way on without a new one: come back with a new process. */
+		log_error("epoch_not_saved", "error=%s",
+			  log_quote(quoted, err->text));
+		run_fail(s->run, err);
+		return;
+	}
+	begin_epoch(s);
+}
+
+static void on_begin(void *arg)
+{
+	struct source *s = arg;
+
+	raise_epoch(s);
+	spool_checkpoint(s->spool, on_epoch_saved, s);
+}
+
+static int take_saved(struct source *s, struct err *err)
+{
+	struct saved saved;
+	size_t bytes;
+	const void *data = spool_saved(s->spool, &bytes);
+
+	if (!bytes)
+		return 0;
+	if (bytes != sizeof(saved))
+		return err_set(err, EINVAL,
+			       "%s: the checkpoint has %zu bytes of source "
+			       "state, expected %zu; it is of another version "
+			       "or another service",
+			       s->dir, bytes, sizeof(saved));
+	memcpy(&saved, data, sizeof(saved));
+	if (saved.version != SAVED_VERSION)
+		return err_set(err, EINVAL,
+			       "%s: source state has version %u, this program "
+			       "knows %u",
+			       s->dir, saved.version, SAVED_VERSION);
+	s->epoch = saved.epoch;
+	return 0;
+}
+
+static int open_spool(struct source *s, const struct source_options *options,
+		      struct err *err)
+{
+	struct spool_options log = {
+	    .dir = s->dir,
+	    .segment_bytes = options->segment_bytes,
+	    .cap_bytes = options->cap_bytes,
+	    .checkpoint_bytes = options->segment_bytes,
+	    .cache_bytes = options->cache_bytes,
+	};
+	struct spool_events events = {
+	    .recovered = on_recovered,
+	    .committed = on_committed,
+	    .failed = on_failed,
+	    .arg = s,
+	};
+
+	if (spool_open(&s->spool, run_loop(s->run), &log, &events, err) != 0)
+		return -1;
+	if (take_saved(s, err) != 0)
+		return -1;
+	raise_epoch(s);
+	return spool_checkpoint_now(s->spool, err);
+}
+
+static int open_bus(struct source *s, const struct source_options *options,
+		    struct err *err)
+{
+	struct bus_endpoint peers[BUS_MAX_PEERS];
+	struct bus_source_options lanes = {
+	    .id = *spool_id(s->spool),
+	    .window_bytes = options->window_bytes,
+	    .peers = peers,
+	};
+	struct bus_source_events events = {
+	    .read = on_read,
+	    .freed = on_freed,
+	    .begin = on_begin,
+	    .arg = s,
+	};
+	int count = run_endpoints(s->run, options->link, peers, err);
+
+	if (count < 0)
+		return -1;
+	lanes.peer_count = (uint32_t)count;
+	return bus_source_open(&s->bus, run_bus(s->run), &lanes, &events, err);
+}
+
+int source_open(struct source **source, struct run *run,
+		const struct source_options *options,
+		const struct source_events *events, struct err *err)
+{
+	struct source *s = xcalloc(1, sizeof(*s));
+
+	s->run = run;
+	s->events = *events;
+	s->dir = xasprintf("%s/log", run_state_dir(run));
+	s->link = xstrdup(options->link);
+	if (open_spool(s, options, err) != 0 ||
+	    open_bus(s, options, err) != 0) {
+		source_close(&s);
+		return -1;
+	}
+	begin_epoch(s);
+	*source = s;
+	return 0;
+}
+
+void source_close(struct source **source)
+{
+	struct source *s = *source;
+
+	if (!s)
+		return;
+	bus_source_close(&s->bus);
+	spool_close(&s->spool, 5000000);
+	free(s->dir);
+	free(s->link);
+	free(s);
+	*source = NULL;
+}
+
+int source_append(struct source *s, struct batch *b, uint64_t *position,
+		  struct err *err)
+{
+	return spool_append(s->spool, b, position, err);
+}
+
+bool source_has_room(const struct source *s, size_t bytes)
+{
+	return spool_has_room(s->spool, bytes);
+}
+
+bool source_idle(const struct source *s)
+{
+	struct spool_stats stats;
+
+	spool_get_stats(s->spool, &stats);
+	return stats.durable == stats.end && bus_source_idle(s->bus);
+}
+
+int source_reload(struct source *s, struct err *err)
+{
+	struct bus_endpoint peers[BUS_MAX_PEERS];
+	int count = run_endpoints(s->run, s->link, peers, err);
+
+	if (count < 0)
+		return -1;
+	return bus_source_set_peers(s->bus, peers, (uint32_t)count, err);
+}
+
+void source_get_stats(const struct source *s, struct spool_stats *spool,
+		      struct bus_stats *bus)
+{
+	spool_get_stats(s->spool, spool);
+	bus_source_get_stats(s->bus, bus);
+}
