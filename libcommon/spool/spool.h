@@ -28,13 +28,13 @@ struct spool;
 
 struct spool_options {
 	const char *dir;
-	int64_t segment_bytes;	  /* a new segment begins beyond this; 64 MiB */
-	int64_t cap_bytes;	  /* appends are refused beyond this */
-	int64_t reserve_bytes;	  /* 0 = none */
+	/* A new segment begins beyond this; 64 MiB, at most a quarter of cap.
+	 */
+	int64_t segment_bytes;
+	int64_t cap_bytes;     /* appends are refused beyond this; >= 1 MiB */
+	int64_t reserve_bytes; /* 0 = none */
 	int64_t checkpoint_bytes; /* a checkpoint at least this often; 64 MiB */
-	int64_t
-	    cache_bytes; /* recently appended batches kept in memory; 16 MiB */
-	bool read_only;	 /* for inspection: takes no lock, writes nothing */
+	int64_t cache_bytes;	  /* appended lately, kept in memory; 16 MiB */
 };
 
 /* One record as reported while a log is opened or read. */
@@ -58,22 +58,35 @@ struct spool_stats {
 	uint64_t bad_records;
 	int64_t commit_us;    /* time in fdatasync, summed */
 	int64_t oldest_at_us; /* appended_at of the oldest record, 0 if none */
+	uint32_t segments;
+	/* At open the checkpoint was damaged or gone, and with it what the
+	 * application had saved; the log has a new id and all its records. */
+	bool checkpoint_lost;
 };
 
 /*
  * Callbacks, all on the loop thread.
- *  recovered: once per record that the checkpoint does not cover, in order,
- *    during spool_open (the batch carries its header, so that a sink finds its
- *    lanes again). Bad records come with batch == NULL.
+ *  recovered: once per record that the application's part of the checkpoint
+ *    does not cover, in order, during spool_open (the batch carries its header,
+ *    so that a sink finds its lanes again). Bad records come with batch ==
+ *    NULL. All of them are durable when spool_open returns 0. NULL when the
+ *    application needs none: then start-up reads only what may be torn.
  *  committed: everything before position `durable` is on disk now.
  *  failed: a commit failed; records that are not durable stay queued and are
  *    written again to a new segment; `err` says what happened. The spool goes
  *    on trying, with back-off; spool_append refuses meanwhile.
+ *  saving: a checkpoint is about to be taken (each checkpoint_bytes, when a
+ *    segment can go, and at close): call spool_save(s, durable, …) with what
+ *    is to be remembered of the records before `durable`, the position that
+ *    `committed` told last. Nothing is freed that the saved part does not
+ *    describe. NULL when what is saved does not depend on the records, or is
+ *    saved often enough without being asked.
  */
 struct spool_events {
 	void (*recovered)(void *arg, const struct spool_record *record);
 	void (*committed)(void *arg, uint64_t durable);
 	void (*failed)(void *arg, const struct err *err);
+	void (*saving)(void *arg, uint64_t durable);
 	void *arg;
 };
 
@@ -90,8 +103,11 @@ int spool_open(struct spool **s, struct loop *loop,
 	       const struct spool_events *events, struct err *err) MUST_CHECK;
 
 /*
- * Waits for queued records to be durable (at most timeout_us), writes a last
- * checkpoint, stops the thread and frees. Sets *s to NULL; accepts NULL.
+ * Waits for queued records to be durable (at most timeout_us), tells them by
+ * `committed`, asks `saving`, writes a last checkpoint, stops the thread and
+ * frees. Over a disk that hangs longer than that the thread is left to end by
+ * itself, and the log stays locked until it does. Sets *s to NULL; accepts
+ * NULL.
  */
 void spool_close(struct spool **s, int64_t timeout_us);
 
@@ -105,9 +121,10 @@ const struct uuid *spool_id(const struct spool *s);
 const void *spool_saved(const struct spool *s, size_t *bytes);
 
 /*
- * Sets what the next checkpoint carries as the application's part (copied). It
- * must describe all records before `position` and none at or behind it; the
- * records behind are given to `recovered` at the next open.
+ * Sets what the next checkpoint carries as the application's part (copied; at
+ * most 16 MiB). It must describe all records before `position` and none at or
+ * behind it; the records behind are given to `recovered` at the next open. A
+ * checkpoint carries it once everything before `position` is durable.
  */
 void spool_save(struct spool *s, uint64_t position, const void *data,
 		size_t bytes);
@@ -125,8 +142,10 @@ int spool_checkpoint_now(struct spool *s, struct err *err) MUST_CHECK;
 
 /*
  * Queues a batch (takes a reference) and gives its position. Never blocks.
- * Refused with -1 and *err: ENOSPC at the cap (retriable), EIO while the disk
- * fails (retriable). Nothing is acknowledged before `committed` says so.
+ * Refused with -1 and *err, all retriable: ENOSPC at the cap or on a full disk,
+ * EIO while the disk fails, EAGAIN while it is so slow that 32 MiB wait for it.
+ * EFBIG (not retriable): larger than the log may ever hold. Nothing is
+ * acknowledged before `committed` says so.
  */
 int spool_append(struct spool *s, struct batch *b, uint64_t *position,
 		 struct err *err) MUST_CHECK;
@@ -153,11 +172,20 @@ void spool_get_stats(const struct spool *s, struct spool_stats *stats);
 
 /*
  * Walks a log directory without opening it for writing (running or stopped):
- * visit is called for each record, bad ones with batch == NULL, until it
- * returns false. -1 with *err when the directory is no log.
+ * visit is called for each record not freed, bad ones with batch == NULL, until
+ * it returns false. -1 with *err when the directory is no log (ENOENT). Any
+ * thread; blocks.
  */
 int spool_walk(const char *dir,
 	       bool (*visit)(void *arg, const struct spool_record *record),
 	       void *arg, struct err *err) MUST_CHECK;
+
+/*
+ * What a log directory holds, from its checkpoint and its records' headers
+ * alone (bodies are not read), running or stopped: id, positions, bytes,
+ * segments, records not freed, bad ones, oldest. Errors as spool_walk.
+ */
+int spool_inspect(const char *dir, struct uuid *id, struct spool_stats *stats,
+		  struct err *err) MUST_CHECK;
 
 #endif

@@ -1,0 +1,148 @@
+/*
+ * Checkpoints, what they free, and the reserve that only they may use: a full
+ * disk can therefore always be freed.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "spool/internal.h"
+
+#define FREED_AT_ONCE 256
+
+/* ---- the reserve ---- */
+
+void spool_hold_reserve(struct spool *s)
+{
+	char *path;
+	struct stat st;
+	int fd;
+
+	if (s->commit.reserve_held || !s->options.reserve_bytes)
+		return;
+	path = xasprintf("%s/reserve", s->dir);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (fd >= 0 && fstat(fd, &st) == 0 &&
+	    st.st_blocks * 512 >= s->options.reserve_bytes)
+		s->commit.reserve_held = true;
+	else if (fd >= 0 &&
+		 posix_fallocate(fd, 0, s->options.reserve_bytes) == 0)
+		s->commit.reserve_held = true;
+	else if (fd >= 0)
+		/* A part of it would only make the disk fuller. */
+		unlink(path);
+	if (fd >= 0)
+		close(fd);
+	free(path);
+}
+
+bool spool_release_reserve(struct spool *s)
+{
+	char *path;
+	bool had;
+
+	if (!s->options.reserve_bytes)
+		return false;
+	path = xasprintf("%s/reserve", s->dir);
+	had = unlink(path) == 0;
+	if (had)
+		log_warn("spool_reserve_used", "dir=%s bytes=%" PRId64, s->dir,
+			 s->options.reserve_bytes);
+	s->commit.reserve_held = false;
+	free(path);
+	return had;
+}
+
+/* ---- freeing ---- */
+
+/*
+ * Takes the segments that a checkpoint with `first` frees out of the table;
+ * their bases go to out. The active one goes only when it is large and nothing
+ * is left in it. Under the mutex.
+ */
+static size_t take_freed(struct spool *s, uint64_t first,
+			 uint64_t out[FREED_AT_ONCE])
+{
+	struct segments *t = &s->segments;
+	size_t n = 0;
+
+	while (n < t->count && n < FREED_AT_ONCE && t->list[n].end <= first) {
+		const struct segment *segment = &t->list[n];
+		bool last = n + 1 == t->count;
+		uint64_t bytes = segment->end - segment->base;
+
+		if (last && s->commit.fd >= 0 &&
+		    (s->written != s->ring.tail ||
+		     bytes < (uint64_t)s->options.segment_bytes / 2))
+			break;
+		out[n++] = segment->base;
+		s->disk_bytes -= bytes + SEGMENT_HEADER_BYTES;
+	}
+	segments_remove(t, 0, n);
+	return n;
+}
+
+static void unlink_freed(struct spool *s, uint64_t first)
+{
+	uint64_t bases[FREED_AT_ONCE];
+	size_t n;
+
+	do {
+		pthread_mutex_lock(&s->mutex);
+		n = take_freed(s, first, bases);
+		pthread_mutex_unlock(&s->mutex);
+		for (size_t i = 0; i < n; i++) {
+			if (s->commit.fd >= 0 && s->commit.base == bases[i]) {
+				close(s->commit.fd);
+				s->commit.fd = -1;
+			}
+			segment_unlink(s->dir, bases[i]);
+		}
+	} while (n == FREED_AT_ONCE);
+}
+
+/* ---- the checkpoint ---- */
+
+/* What is to be written now. Under the mutex. */
+static void snapshot(const struct spool *s, struct checkpoint *c)
+{
+	memset(c, 0, sizeof(*c));
+	c->ids = s->ids;
+	c->machine = s->machine;
+	c->durable = s->durable;
+	c->first = s->first;
+	c->covered = s->current.position;
+	c->data = s->current.data;
+	c->bytes = s->current.bytes;
+	/* Nothing goes that the application's part does not describe. */
+	if (s->events.saving && c->first > c->covered)
+		c->first = c->covered;
+}
+
+int spool_write_checkpoint(struct spool *s, struct err *err)
+{
+	struct checkpoint c;
+	int rc;
+
+	pthread_mutex_lock(&s->mutex);
+	snapshot(s, &c);
+	pthread_mutex_unlock(&s->mutex);
+	rc = checkpoint_write(s->dir, &c, err);
+	if (rc != 0 && (err->code == ENOSPC || err->code == EDQUOT) &&
+	    spool_release_reserve(s))
+		rc = checkpoint_write(s->dir, &c, err);
+	if (rc != 0)
+		return -1;
+	pthread_mutex_lock(&s->mutex);
+	s->checkpoint_at = c.durable;
+	pthread_mutex_unlock(&s->mutex);
+	unlink_freed(s, c.first);
+	spool_hold_reserve(s);
+	return 0;
+}

@@ -1,0 +1,436 @@
+/*
+ * The commit thread: takes everything that is queued, writes it in one run and
+ * syncs once; the next commit starts when the last ends. After any error the
+ * file is sealed and never synced again, and what is not durable goes to a new
+ * one that begins at the first position not durable.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/durable.h"
+#include "base/failpoint.h"
+#include "spool/internal.h"
+
+#define BACKOFF_FIRST_US INT64_C(100000)
+#define BACKOFF_LAST_US	 INT64_C(5000000)
+/* Records written by one system call; three parts each, below IOV_MAX. */
+#define RECORDS_A_WRITE 256
+#define PREFIX_STRIDE	(RECORD_ALIGN + RECORD_PREFIX_BYTES)
+
+static int64_t next_backoff(int64_t *backoff_us)
+{
+	*backoff_us = *backoff_us ? *backoff_us * 2 : BACKOFF_FIRST_US;
+	if (*backoff_us > BACKOFF_LAST_US)
+		*backoff_us = BACKOFF_LAST_US;
+	return clock_mono_us() + *backoff_us;
+}
+
+/* ---- writing ---- */
+
+void spool_commit_init(struct spool_commit *c)
+{
+	c->fd = -1;
+	c->prefixes = xcalloc(RECORDS_A_WRITE, PREFIX_STRIDE);
+	c->parts = xcalloc(3 * RECORDS_A_WRITE + 1, sizeof(*c->parts));
+}
+
+void spool_commit_free(struct spool_commit *c)
+{
+	free(c->prefixes);
+	free(c->parts);
+	free(c->taken);
+	free(c->path);
+}
+
+static int write_parts(int fd, const char *path, struct iovec *parts,
+		       size_t count, int64_t offset, struct err *err)
+{
+	while (count) {
+		ssize_t n = pwritev(fd, parts, (int)count, offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_errno(err, errno, "cannot write %s", path);
+		if (n == 0)
+			return err_errno(err, ENOSPC, "cannot write %s", path);
+		offset += n;
+		while (count && (size_t)n >= parts->iov_len) {
+			n -= (ssize_t)parts->iov_len;
+			parts++;
+			count--;
+		}
+		if (count) {
+			parts->iov_base = (char *)parts->iov_base + n;
+			parts->iov_len -= (size_t)n;
+		}
+	}
+	return 0;
+}
+
+/*
+ * The parts of one record. The padding goes before the next record's prefix, so
+ * that a record takes three parts. Returns the padding it needs.
+ */
+static size_t record_parts(const struct spool *s,
+			   const struct spool_entry *entry, uint64_t durable,
+			   uint8_t *slot, size_t pad_before, struct iovec *part)
+{
+	const struct batch_header *header = &entry->batch->header;
+	size_t body = (size_t)header->index_bytes + header->payload_bytes;
+	struct record_header record = {
+	    .log = s->ids.id,
+	    .position = entry->position,
+	    .durable = durable,
+	    .appended_at_us = entry->appended_at_us,
+	    .bytes = (uint32_t)(entry->next - entry->position),
+	};
+
+	memset(slot, 0, RECORD_ALIGN);
+	record_prefix_encode(&record, header, slot + RECORD_ALIGN);
+	part[0].iov_base = slot + RECORD_ALIGN - pad_before;
+	part[0].iov_len = RECORD_PREFIX_BYTES + pad_before;
+	part[1].iov_base = (void *)(uintptr_t)entry->batch->index;
+	part[1].iov_len = header->index_bytes;
+	part[2].iov_base = (void *)(uintptr_t)entry->batch->payload;
+	part[2].iov_len = header->payload_bytes;
+	return record.bytes - RECORD_PREFIX_BYTES - body;
+}
+
+int spool_write(struct spool *s, const struct spool_entry *entries,
+		size_t count, struct err *err)
+{
+	static const uint8_t zeros[RECORD_ALIGN];
+	struct spool_commit *c = &s->commit;
+	uint64_t durable = entries[0].position;
+	size_t pad = 0;
+
+	for (size_t at = 0; at < count;) {
+		size_t n =
+		    count - at < RECORDS_A_WRITE ? count - at : RECORDS_A_WRITE;
+		int64_t offset = segment_offset(c->base, entries[at].position) -
+				 (int64_t)pad;
+
+		for (size_t i = 0; i < n; i++)
+			pad = record_parts(s, &entries[at + i], durable,
+					   c->prefixes + i * PREFIX_STRIDE, pad,
+					   &c->parts[3 * i]);
+		at += n;
+		n *= 3;
+		if (at == count && pad) {
+			c->parts[n].iov_base = (void *)(uintptr_t)zeros;
+			c->parts[n++].iov_len = pad;
+		}
+		if (write_parts(c->fd, c->path, c->parts, n, offset, err) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* ---- segments ---- */
+
+/* Ends the active segment. A sound one gives back what it did not use. */
+static void end_segment(struct spool *s, uint64_t end, bool sound)
+{
+	struct spool_commit *c = &s->commit;
+
+	close(c->fd);
+	c->fd = -1;
+	if (sound)
+		segment_trim(s->dir, c->base, end);
+}
+
+static int begin_segment(struct spool *s, uint64_t base, struct err *err)
+{
+	struct segment segment = {
+	    .base = base, .end = base, .header_good = true, .log = s->ids.id};
+	struct segment_header header = {.log = s->ids.id, .base = base};
+	struct spool_commit *c = &s->commit;
+
+	if (segment_begin(s->dir, &header, c->reserve_bytes, &c->fd, err) != 0)
+		return -1;
+	if (segment_publish(s->dir, base, c->fd, err) != 0) {
+		close(c->fd);
+		c->fd = -1;
+		return -1;
+	}
+	free(c->path);
+	c->path = segment_path(s->dir, base);
+	c->base = base;
+	pthread_mutex_lock(&s->mutex);
+	/* One of the same base held nothing durable and was replaced. */
+	if (!s->segments.count ||
+	    s->segments.list[s->segments.count - 1].base != base)
+		s->disk_bytes += SEGMENT_HEADER_BYTES;
+	segments_push(&s->segments, &segment);
+	pthread_mutex_unlock(&s->mutex);
+	return 0;
+}
+
+/* ---- one commit ---- */
+
+/* Room for records in the active segment; a fresh one takes any one record. */
+static bool fits(const struct spool *s, const struct spool_entry *entry,
+		 uint64_t base)
+{
+	return entry->position == base ||
+	       entry->next - base <= (uint64_t)s->options.segment_bytes;
+}
+
+/* What a segment that begins here is to preallocate: never beyond the cap. */
+static int64_t preallocation(const struct spool *s, uint64_t base)
+{
+	const struct spool_commit *c = &s->commit;
+	int64_t taken = (int64_t)(c->taken[c->count - 1].next - base);
+	int64_t room = s->options.cap_bytes - (int64_t)s->disk_bytes + taken;
+	int64_t wish = s->options.segment_bytes;
+
+	wish = wish < room ? wish : room;
+	return wish > taken ? wish : taken;
+}
+
+/*
+ * Copies what is queued, as far as one segment takes it. A segment that does
+ * not take the first record is given up for a new one. Under the mutex.
+ */
+static bool take(struct spool *s)
+{
+	struct spool_commit *c = &s->commit;
+	const struct spool_entry *first = ring_at(&s->ring, s->written);
+	uint64_t base = c->base;
+	bool roll = c->fd < 0 || !fits(s, first, base);
+
+	if (roll)
+		base = first->position;
+	c->count = 0;
+	for (uint64_t i = s->written; i != s->ring.tail; i++) {
+		const struct spool_entry *entry = ring_at(&s->ring, i);
+
+		if (!fits(s, entry, base))
+			break;
+		if (c->count == c->size) {
+			c->size = c->size ? c->size * 2 : 64;
+			c->taken =
+			    xreallocarray(c->taken, c->size, sizeof(*c->taken));
+		}
+		c->taken[c->count++] = *entry;
+	}
+	c->reserve_bytes = preallocation(s, base);
+	return roll;
+}
+
+static int write_and_sync(struct spool *s, bool roll, int64_t *sync_us,
+			  struct err *err)
+{
+	struct spool_commit *c = &s->commit;
+	int64_t began;
+	int rc;
+
+	if (roll && c->fd >= 0)
+		end_segment(s, c->taken[0].position, true);
+	if (roll && begin_segment(s, c->taken[0].position, err) != 0)
+		return -1;
+	if (spool_write(s, c->taken, c->count, err) != 0)
+		return -1;
+	FAILPOINT("spool_after_write");
+	began = clock_mono_us();
+	rc = durable_sync(c->fd, c->path, err);
+	*sync_us = clock_mono_us() - began;
+	FAILPOINT("spool_after_sync");
+	return rc;
+}
+
+static void commit_succeeded(struct spool *s, int64_t sync_us)
+{
+	const struct spool_commit *c = &s->commit;
+
+	s->durable = c->taken[c->count - 1].next;
+	s->written += c->count;
+	s->segments.list[s->segments.count - 1].end = s->durable;
+	s->stats.commits++;
+	s->stats.commit_us += sync_us;
+	s->failing = 0;
+	s->commit.backoff_us = 0;
+	if (s->durable - s->checkpoint_at >=
+	    (uint64_t)s->options.checkpoint_bytes)
+		s->checkpoint_due = true;
+}
+
+static void commit_failed(struct spool *s, struct err *err)
+{
+	s->stats.failures++;
+	s->failing = err->code == EDQUOT ? ENOSPC : err->code;
+	s->retry_us = next_backoff(&s->commit.backoff_us);
+	err->retriable = true;
+	err->fatal = false;
+	s->failure = *err;
+	s->failure_told = false;
+}
+
+/* Under the mutex, which is released for the disk. */
+static void commit(struct spool *s)
+{
+	struct err err = {0};
+	int64_t sync_us = 0;
+	bool roll = take(s);
+	int rc;
+
+	pthread_mutex_unlock(&s->mutex);
+	rc = write_and_sync(s, roll, &sync_us, &err);
+	if (rc != 0 && s->commit.fd >= 0)
+		end_segment(s, 0, false);
+	pthread_mutex_lock(&s->mutex);
+	if (rc == 0)
+		commit_succeeded(s, sync_us);
+	else
+		commit_failed(s, &err);
+	pthread_cond_broadcast(&s->answered);
+	if (!s->abandoned)
+		loop_wake(&s->waker);
+}
+
+/* ---- checkpoints ---- */
+
+static void promote_saved(struct spool *s)
+{
+	if (!s->saved.data || s->saved.position > s->durable)
+		return;
+	free(s->current.data);
+	s->current = s->saved;
+	memset(&s->saved, 0, sizeof(s->saved));
+}
+
+/* An asked-for checkpoint waits until what was saved is durable. */
+static bool answer_blocked_request(struct spool *s)
+{
+	if (!s->saved.data || s->saved.position <= s->durable)
+		return false;
+	if (s->failing && s->request_failed < s->request) {
+		s->request_failed = s->request;
+		s->checkpoint_err = s->failure;
+		pthread_cond_broadcast(&s->answered);
+		if (!s->abandoned)
+			loop_wake(&s->waker);
+	}
+	return true;
+}
+
+static bool request_open(const struct spool *s)
+{
+	return s->request > s->request_done && s->request > s->request_failed;
+}
+
+static bool checkpoint_ready(struct spool *s)
+{
+	if (request_open(s) && !answer_blocked_request(s))
+		return true;
+	return s->checkpoint_wanted &&
+	       clock_mono_us() >= s->checkpoint_retry_us;
+}
+
+/* Under the mutex, which is released for the disk. */
+static void checkpoint(struct spool *s)
+{
+	uint64_t request = s->request;
+	struct err err = {0};
+	int rc;
+
+	promote_saved(s);
+	s->checkpoint_wanted = false;
+	pthread_mutex_unlock(&s->mutex);
+	rc = spool_write_checkpoint(s, &err);
+	pthread_mutex_lock(&s->mutex);
+	if (rc == 0) {
+		s->request_done = request;
+		s->commit.checkpoint_backoff_us = 0;
+		s->checkpoint_retry_us = 0;
+		/* Space may have come free. */
+		if (s->failing == ENOSPC)
+			s->retry_us = 0;
+	} else {
+		s->stats.failures++;
+		s->request_failed = request;
+		s->checkpoint_err = err;
+		s->checkpoint_wanted = true;
+		s->checkpoint_retry_us =
+		    next_backoff(&s->commit.checkpoint_backoff_us);
+	}
+	pthread_cond_broadcast(&s->answered);
+	if (!s->abandoned)
+		loop_wake(&s->waker);
+}
+
+/* ---- the thread ---- */
+
+void spool_kick(struct spool *s)
+{
+	if (s->idle)
+		pthread_cond_signal(&s->work);
+}
+
+static bool commit_ready(const struct spool *s)
+{
+	return s->written != s->ring.tail &&
+	       (!s->failing || clock_mono_us() >= s->retry_us);
+}
+
+/* Until somebody kicks, or the next try is due. Under the mutex. */
+static void wait_for_work(struct spool *s)
+{
+	int64_t until_us = 0;
+	struct timespec ts;
+
+	if (s->failing && s->written != s->ring.tail)
+		until_us = s->retry_us;
+	if (s->checkpoint_wanted &&
+	    (!until_us || s->checkpoint_retry_us < until_us))
+		until_us = s->checkpoint_retry_us;
+	s->idle = true;
+	if (until_us) {
+		ts.tv_sec = until_us / 1000000;
+		ts.tv_nsec = until_us % 1000000 * 1000;
+		pthread_cond_timedwait(&s->work, &s->mutex, &ts);
+	} else {
+		pthread_cond_wait(&s->work, &s->mutex);
+	}
+	s->idle = false;
+}
+
+void *spool_commit_main(void *arg)
+{
+	struct spool *s = arg;
+	bool abandoned;
+
+	pthread_mutex_lock(&s->mutex);
+	for (;;) {
+		bool did = false;
+
+		if (commit_ready(s) && !s->abandoned) {
+			commit(s);
+			did = true;
+		}
+		if (checkpoint_ready(s) && !s->abandoned) {
+			checkpoint(s);
+			did = true;
+		}
+		if (!did && s->stopping)
+			break;
+		if (!did)
+			wait_for_work(s);
+	}
+	abandoned = s->abandoned;
+	s->stopped = true;
+	pthread_cond_broadcast(&s->answered);
+	pthread_mutex_unlock(&s->mutex);
+	if (s->commit.fd >= 0)
+		end_segment(s, s->durable, true);
+	if (abandoned)
+		spool_destroy(s);
+	return NULL;
+}

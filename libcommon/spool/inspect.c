@@ -1,0 +1,104 @@
+/* Looking at a log without opening it: for people, running or stopped. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "spool/internal.h"
+#include "spool/view.h"
+
+static int open_existing(struct view *v, const char *dir, struct err *err)
+{
+	if (view_open(v, dir, err) != 0)
+		return -1;
+	if (!v->fresh)
+		return 0;
+	view_close(v);
+	return err_set(err, ENOENT,
+		       "%s holds no log: there is neither a checkpoint nor a "
+		       "segment in it",
+		       dir);
+}
+
+/* Whether the hole is there because its records were freed meanwhile. */
+static bool freed_meanwhile(const struct view *v, const struct found *f)
+{
+	struct checkpoint now;
+	struct err ignored;
+	char *memory;
+	bool freed;
+
+	if (f->err.code != ENODATA ||
+	    checkpoint_read(v->dir, &now, &memory, &ignored) != 0)
+		return false;
+	freed = now.first >= f->next;
+	free(memory);
+	return freed;
+}
+
+int spool_walk(const char *dir,
+	       bool (*visit)(void *arg, const struct spool_record *record),
+	       void *arg, struct err *err)
+{
+	struct view v;
+	struct found f;
+	uint64_t position;
+	bool go_on = true;
+	int rc = 0;
+
+	if (open_existing(&v, dir, err) != 0)
+		return -1;
+	position = v.checkpoint.first;
+	while (go_on && (rc = view_next(&v, position, &f, err)) == 1) {
+		struct spool_record record = {
+		    .position = f.position,
+		    .next = f.next,
+		    .appended_at_us =
+			f.header_good ? f.record.appended_at_us : 0,
+		    .batch = f.batch,
+		    .err = f.err,
+		};
+
+		if (f.batch || !freed_meanwhile(&v, &f))
+			go_on = visit(arg, &record);
+		batch_unref(&f.batch);
+		position = f.next;
+	}
+	view_close(&v);
+	return rc < 0 ? -1 : 0;
+}
+
+int spool_inspect(const char *dir, struct uuid *id, struct spool_stats *stats,
+		  struct err *err)
+{
+	struct view v;
+	struct found f;
+	uint64_t position;
+	int rc;
+
+	if (open_existing(&v, dir, err) != 0)
+		return -1;
+	memset(stats, 0, sizeof(*stats));
+	v.reader.headers_only = true;
+	position = v.checkpoint.first;
+	while ((rc = view_next(&v, position, &f, err)) == 1) {
+		if (!f.err.code) {
+			stats->records++;
+			if (!stats->oldest_at_us)
+				stats->oldest_at_us = f.record.appended_at_us;
+		} else if (!freed_meanwhile(&v, &f)) {
+			stats->bad_records++;
+		}
+		position = f.next;
+	}
+	*id = v.checkpoint.ids.id;
+	stats->first = v.checkpoint.first;
+	stats->durable = v.proven;
+	stats->end = position > v.proven ? position : v.proven;
+	stats->segments = (uint32_t)v.segments.count;
+	stats->checkpoint_lost = v.lost;
+	for (size_t i = 0; i < v.segments.count; i++)
+		stats->bytes += SEGMENT_HEADER_BYTES + v.segments.list[i].end -
+				v.segments.list[i].base;
+	view_close(&v);
+	return rc < 0 ? -1 : 0;
+}

@@ -1,0 +1,173 @@
+/*
+ * What the files of the spool share. Two threads: the loop's, which appends,
+ * reads and frees, and the commit thread, which writes, syncs and checkpoints.
+ * One mutex guards what both touch; no call to the disk is made under it.
+ */
+#ifndef WEFT_SPOOL_INTERNAL_H
+#define WEFT_SPOOL_INTERNAL_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "spool/checkpoint.h"
+#include "spool/reader.h"
+#include "spool/segments.h"
+#include "spool/spool.h"
+
+/* Appends wait in memory at most this much while the disk is slow. */
+#define SPOOL_QUEUE_BYTES INT64_C(33554432)
+
+/* A record in memory: not durable yet, or kept for the reader behind. */
+struct spool_entry {
+	uint64_t position;
+	uint64_t next;
+	int64_t appended_at_us;
+	struct batch *batch;
+};
+
+/*
+ * Entries in order of position, contiguous up to the end of the log. Index
+ * `head` is the oldest; slots are a power of two and counted without wrapping.
+ */
+struct spool_ring {
+	struct spool_entry *slots;
+	uint64_t head;
+	uint64_t tail;
+	uint64_t size;
+	int64_t bytes; /* of the records */
+};
+
+static inline struct spool_entry *ring_at(const struct spool_ring *ring,
+					  uint64_t index)
+{
+	return &ring->slots[index & (ring->size - 1)];
+}
+
+/* ring.c. Pushing takes over the entry's reference. */
+void ring_push(struct spool_ring *ring, const struct spool_entry *entry);
+/* Drops the oldest entry (there is one); its reference goes to the caller. */
+struct batch *ring_drop(struct spool_ring *ring) MUST_CHECK;
+/* Index of the first entry at or behind position; tail when there is none. */
+uint64_t ring_find(const struct spool_ring *ring, uint64_t position);
+
+/* The application's part of a checkpoint, owned. */
+struct spool_part {
+	uint64_t position;
+	char *data;
+	size_t bytes;
+};
+
+/* Somebody who wants to hear of a checkpoint. Loop thread. */
+struct spool_waiter {
+	uint64_t request;
+	void (*done)(void *arg, const struct err *err);
+	void *arg;
+};
+
+/* What the commit thread works with; nobody else touches it after open. */
+struct spool_commit {
+	int fd; /* of the active segment, -1 = none */
+	uint64_t base;
+	char *path; /* of the active segment, for messages */
+	struct spool_entry *taken;
+	size_t count;
+	size_t size;
+	uint8_t *prefixes;
+	struct iovec *parts;
+	int64_t reserve_bytes; /* what a new segment is to preallocate */
+	int64_t backoff_us;
+	int64_t checkpoint_backoff_us;
+	bool reserve_held;
+};
+
+struct spool {
+	/* Fixed after open. */
+	struct spool_options options;
+	char *dir;
+	int lock_fd;
+	struct log_ids ids;
+	uint64_t machine;
+	char *found; /* the application's part as found at open */
+	size_t found_bytes;
+	pthread_t thread;
+	bool thread_started;
+
+	/* Loop thread. */
+	struct loop *loop;
+	struct spool_events events;
+	struct loop_waker waker;
+	struct reader reader;
+	struct spool_waiter *waiters;
+	size_t waiter_count;
+	size_t waiter_size;
+	uint64_t told_durable;
+	uint64_t bad_from, bad_to; /* already counted at open */
+	uint64_t oldest_position;  /* UINT64_MAX = not looked up */
+	int64_t oldest_at_us;	   /* of the record at oldest_position */
+
+	/* Both, under the mutex. */
+	pthread_mutex_t mutex;
+	pthread_cond_t work;	 /* the commit thread waits */
+	pthread_cond_t answered; /* the loop thread waits, in few calls */
+	bool idle;		 /* the commit thread waits for work */
+	bool stopping;
+	bool stopped;
+	bool abandoned; /* closed over a stuck disk: the thread frees */
+	struct spool_ring ring;
+	uint64_t written; /* ring index of the first entry not durable */
+	uint64_t first;
+	uint64_t durable;
+	uint64_t end;
+	struct segments segments;
+	uint64_t disk_bytes;
+	struct spool_part saved;   /* the latest */
+	struct spool_part current; /* the latest that is all durable */
+	uint64_t checkpoint_at;	   /* durable position of the last one */
+	bool checkpoint_due;	   /* the loop is to ask the application */
+	bool checkpoint_wanted;	   /* the application was asked */
+	uint64_t request;	   /* last explicit request */
+	uint64_t request_done;	   /* … that succeeded */
+	uint64_t request_failed;   /* … that failed */
+	struct err checkpoint_err;
+	int64_t checkpoint_retry_us; /* monotonic, 0 = now */
+	int failing;		     /* errno while commits fail, else 0 */
+	int64_t retry_us;	     /* monotonic: the next try */
+	bool failure_told;
+	struct err failure;
+	struct spool_stats stats;
+
+	struct spool_commit commit;
+};
+
+/* recover.c: fills the log's state from its directory. Before the thread. */
+int spool_recover(struct spool *s, struct err *err) MUST_CHECK;
+
+/* commit.c */
+void spool_commit_init(struct spool_commit *c);
+void spool_commit_free(struct spool_commit *c);
+void *spool_commit_main(void *arg);
+/*
+ * Writes entries to the active segment, behind each other. The caller syncs.
+ * Commit thread, or open before it runs.
+ */
+int spool_write(struct spool *s, const struct spool_entry *entries,
+		size_t count, struct err *err) MUST_CHECK;
+/* Wakes the commit thread; under the mutex. */
+void spool_kick(struct spool *s);
+
+/* checkpointing.c: one attempt, commit thread without the mutex. */
+int spool_write_checkpoint(struct spool *s, struct err *err) MUST_CHECK;
+/* Takes or re-establishes the reserve, best effort. */
+void spool_hold_reserve(struct spool *s);
+/* Gives it up for work that frees space; false when there was none. */
+bool spool_release_reserve(struct spool *s);
+
+/* Lets go of what is durable and freed, or beyond cache_bytes. Loop thread. */
+void spool_trim_cache(struct spool *s);
+
+/* spool.c: frees all, once the thread has ended. */
+void spool_destroy(struct spool *s);
+
+#endif
