@@ -8,7 +8,9 @@
  * Three roles: bus_source (has a log, numbers and resends), bus_relay (the
  * transformer: one input, a message to every sink for each batch, no memory but
  * counts), bus_sink (has a log, accepts in sequence, says what is durable).
- * Consumers bind, producers connect. All calls on the loop thread.
+ * Consumers bind, producers connect. All calls on the loop thread. Callbacks
+ * run from the loop's hook; they may call anything of their own role but its
+ * close.
  */
 #ifndef WEFT_BUS_BUS_H
 #define WEFT_BUS_BUS_H
@@ -28,7 +30,10 @@
 /* One ZeroMQ context per process; made by the skeleton after fork+exec. */
 struct bus;
 
+/* A new bus on a loop (borrowed), owned by the caller. */
 struct bus *bus_new(struct loop *loop);
+
+/* Ends it after all that was opened on it was closed; accepts NULL. */
 void bus_free(struct bus **bus);
 
 /* The two endpoints of one consumer instance: its PULL, and its PUB of state.
@@ -74,14 +79,14 @@ struct bus_source_options {
  *    reference, 0 when there is none yet, -1 with *err (logged, tried again).
  *  freed: every batch before `position` is durable at every sink.
  *  begin: a new epoch is needed (see proto/bus.md); the owner raises its epoch
- *    durably and then calls bus_source_begin(). May be called again only after
- *    that.
+ *    durably to a number above its last one and above `above`, and then calls
+ *    bus_source_begin(), at once or later. Called again only after that.
  */
 struct bus_source_events {
 	int (*read)(void *arg, uint64_t *position, uint64_t *next,
 		    struct batch **b, struct err *err);
 	void (*freed)(void *arg, uint64_t position);
-	void (*begin)(void *arg);
+	void (*begin)(void *arg, uint64_t above);
 	void *arg;
 };
 
@@ -103,7 +108,10 @@ void bus_source_begin(struct bus_source *s, uint64_t epoch, uint64_t from,
 /* Says that read may have something new. Cheap. */
 void bus_source_kick(struct bus_source *s);
 
-/* Replaces the set of peers (scaling, reload); asks for a new epoch. */
+/*
+ * Replaces the set of peers (scaling, reload); asks for a new epoch, and sends
+ * and frees nothing until it has begun. -1 with *err: all is as before.
+ */
 int bus_source_set_peers(struct bus_source *s, const struct bus_endpoint *peers,
 			 uint32_t count, struct err *err) MUST_CHECK;
 
@@ -142,8 +150,15 @@ int bus_relay_open(struct bus_relay **r, struct bus *bus,
 		   const struct bus_relay_events *events,
 		   struct err *err) MUST_CHECK;
 void bus_relay_close(struct bus_relay **r);
+
+/*
+ * Replaces the set of sinks; the next call of work is for the new one. A batch
+ * that was held is dropped, which the sources are told. -1: all is as before.
+ */
 int bus_relay_set_outs(struct bus_relay *r, const struct bus_endpoint *outs,
 		       uint32_t count, struct err *err) MUST_CHECK;
+
+/* True when nothing is held and nothing was waiting to be read. */
 bool bus_relay_idle(const struct bus_relay *r);
 void bus_relay_get_stats(const struct bus_relay *r, struct bus_stats *stats);
 
@@ -161,9 +176,9 @@ struct bus_sink_options {
 
 /*
  * accept: appends the batch (borrowed) to the sink's log. 0 when it was taken:
- * the lane's next sequence is expected from then on. -1 with *err when it
- * cannot take it now: the batch is kept and offered again after
- * bus_sink_resume(), and nothing more is read.
+ * the lane's next sequence is expected from then on, and bus_sink_accepted()
+ * counts it after the call. -1 with *err when it cannot take it now: the batch
+ * is kept and offered again after bus_sink_resume(), and nothing more is read.
  */
 struct bus_sink_events {
 	int (*accept)(void *arg, struct batch *b, struct err *err);
@@ -172,7 +187,8 @@ struct bus_sink_events {
 
 /*
  * Opens the sink with the lanes it had; binds, but accepts and publishes
- * nothing before bus_sink_begin().
+ * nothing before bus_sink_begin(). -1 with *err, also when what was saved is
+ * damaged or of another version.
  */
 int bus_sink_open(struct bus_sink **s, struct bus *bus,
 		  const struct bus_sink_options *options,

@@ -72,13 +72,13 @@ static void on_freed(void *arg, uint64_t position)
 
 /* Puts the next epoch into the next checkpoint; it counts once that is durable.
  */
-static void raise_epoch(struct source *s)
+static void raise_epoch(struct source *s, uint64_t above)
 {
 	struct saved saved = {.version = SAVED_VERSION};
 	struct spool_stats stats;
 
 	spool_get_stats(s->spool, &stats);
-	s->epoch++;
+	s->epoch = (s->epoch > above ? s->epoch : above) + 1;
 	saved.epoch = s->epoch;
 	spool_save(s->spool, stats.durable, &saved, sizeof(saved));
 }
@@ -110,11 +110,11 @@ static void on_epoch_saved(void *arg, const struct err *err)
 	begin_epoch(s);
 }
 
-static void on_begin(void *arg)
+static void on_begin(void *arg, uint64_t above)
 {
 	struct source *s = arg;
 
-	raise_epoch(s);
+	raise_epoch(s, above);
 	spool_checkpoint(s->spool, on_epoch_saved, s);
 }
 
@@ -163,7 +163,7 @@ static int open_spool(struct source *s, const struct source_options *options,
 		return -1;
 	if (take_saved(s, err) != 0)
 		return -1;
-	raise_epoch(s);
+	raise_epoch(s, 0);
 	return spool_checkpoint_now(s->spool, err);
 }
 

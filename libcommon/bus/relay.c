@@ -1,0 +1,413 @@
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "bus/bus.h"
+#include "bus/outs.h"
+#include "bus/socket.h"
+#include "bus/wire.h"
+
+#define BATCHES_A_TURN 32
+#define RETRY_US       1000000
+
+/* One sink instance. */
+struct out {
+	struct bus_endpoint at;
+	struct bus_socket push, sub;
+	struct out_view view;
+	uint64_t drops; /* of push, as noted */
+	struct batch *pending;
+};
+
+struct bus_relay {
+	struct bus *bus;
+	struct bus_part part;
+	struct loop_timer tick;
+	struct bus_socket in, state;
+	struct bus_relay_events events;
+	char name[STATE_NAME_BYTES];
+	uint32_t number; /* of the lanes that come through here */
+	int64_t silence_us;
+	struct uuid incarnation;
+	uint64_t generation;
+	struct out *outs[BUS_MAX_PEERS];
+	uint32_t out_count;
+	struct batch *held; /* received, not yet taken by every sink */
+	bool worked;	    /* its messages are made */
+	int64_t retry_mono_us;
+	int64_t tick_mono_us;
+	bool changed, bad, ticked;
+	struct state_lane *decoded, *list; /* scratch */
+	struct buf frame;
+	struct bus_stats stats;
+};
+
+/* ---- what the sinks say ---- */
+
+static void lost(struct bus_relay *r)
+{
+	r->generation++;
+	r->stats.evidence++;
+	r->changed = true;
+}
+
+static void hear(struct bus_relay *r, struct out *o, const zmq_msg_t *msg)
+{
+	zmq_msg_t *m = (zmq_msg_t *)(uintptr_t)msg;
+	char q[LOG_QUOTE_BYTES];
+	struct state state;
+	struct err err;
+
+	if (state_decode(zmq_msg_data(m), zmq_msg_size(m), &state, &r->decoded,
+			 &err) != 0) {
+		r->stats.refused++;
+		log_warn("state_refused", "name=%s peer=%s error=%s", r->name,
+			 o->at.state, log_quote(q, err.text));
+		return;
+	}
+	if (out_view_hear(&o->view, &state, r->number, clock_mono_us()))
+		lost(r);
+	r->changed = true;
+}
+
+static void listen_to(struct bus_relay *r, struct out *o)
+{
+	zmq_msg_t msg;
+	int rc;
+
+	zmq_msg_init(&msg);
+	while ((rc = wire_recv_frame(&o->sub, &msg)) != 0)
+		if (rc > 0)
+			hear(r, o, &msg);
+	zmq_msg_close(&msg);
+	/* After the states: one that was said before the drop counts no more.
+	 */
+	if (o->drops != o->push.drops) {
+		o->drops = o->push.drops;
+		o->view.heard = false;
+		lost(r);
+	}
+}
+
+/* At each tick, after all that was said has been read. */
+static void check_silence(struct bus_relay *r, int64_t now_mono_us)
+{
+	int64_t pause_us = now_mono_us - r->tick_mono_us - STATE_REPEAT_US;
+
+	r->ticked = false;
+	r->tick_mono_us = now_mono_us;
+	for (uint32_t i = 0; i < r->out_count; i++) {
+		struct out_view *v = &r->outs[i]->view;
+
+		/* While this process stood still it could hear nobody. */
+		if (pause_us > STATE_REPEAT_US)
+			v->heard_mono_us += pause_us;
+		if (!v->heard || now_mono_us - v->heard_mono_us < r->silence_us)
+			continue;
+		v->heard = false;
+		log_warn("sink_silent", "name=%s peer=%s", r->name,
+			 r->outs[i]->at.state);
+	}
+}
+
+/* ---- what it says itself ---- */
+
+static bool complete(const struct bus_relay *r)
+{
+	for (uint32_t i = 0; i < r->out_count; i++)
+		if (!r->outs[i]->view.heard)
+			return false;
+	return true;
+}
+
+static void publish(struct bus_relay *r)
+{
+	const struct out_view *views[BUS_MAX_PEERS];
+	struct bus_endpoint at[BUS_MAX_PEERS];
+	struct state state = {.incarnation = r->incarnation,
+			      .generation = r->generation,
+			      .complete = complete(r)};
+
+	memcpy(state.name, r->name, sizeof(state.name));
+	for (uint32_t i = 0; i < r->out_count; i++) {
+		views[i] = &r->outs[i]->view;
+		at[i] = r->outs[i]->at;
+	}
+	if (state.complete) {
+		state.history = outs_history(at, views, r->out_count);
+		state.lane_count = outs_least(views, r->out_count, &r->list);
+		state.lanes = r->list;
+	}
+	buf_clear(&r->frame);
+	state_encode(&state, &r->frame);
+	wire_send_frame(&r->state, r->frame.data, r->frame.used);
+	r->changed = false;
+}
+
+/* See the same in sink.c: rubbish is evidence, four times a second at most. */
+static void repeat(void *arg)
+{
+	struct bus_relay *r = arg;
+	struct loop *loop = bus_loop(r->bus);
+
+	if (r->bad)
+		lost(r);
+	r->bad = false;
+	r->changed = r->ticked = true;
+	loop_timer_set(loop, &r->tick,
+		       loop_now_mono_us(loop) + STATE_REPEAT_US);
+}
+
+/* ---- batches ---- */
+
+static int receive(struct bus_relay *r)
+{
+	char q[LOG_QUOTE_BYTES];
+	struct err err;
+	int rc = wire_recv_batch(&r->in, &r->held, &err);
+
+	if (rc > 0 && r->held->header.lane.number != r->number) {
+		err_set(&err, EINVAL, "a batch of lane %u at instance %u",
+			r->held->header.lane.number, r->number);
+		batch_unref(&r->held);
+		rc = -1;
+	}
+	if (rc < 0) {
+		r->stats.refused++;
+		r->bad = true;
+		log_warn("batch_refused", "name=%s error=%s", r->name,
+			 log_quote(q, err.text));
+	}
+	if (rc > 0) {
+		r->stats.batches_in++;
+		r->stats.events_in += r->held->header.events;
+		r->stats.bytes_in += batch_bytes(r->held);
+	}
+	return rc;
+}
+
+static bool work(struct bus_relay *r)
+{
+	struct batch *made[BUS_MAX_PEERS] = {0};
+	char q[LOG_QUOTE_BYTES];
+	struct err err = {0};
+	int64_t now_mono_us = loop_now_mono_us(bus_loop(r->bus));
+
+	if (now_mono_us < r->retry_mono_us)
+		return false;
+	if (r->events.work(r->events.arg, r->held, made, &err) != 0) {
+		r->retry_mono_us = now_mono_us + RETRY_US;
+		log_error("batch_waits", "name=%s error=%s", r->name,
+			  log_quote(q, err.text));
+		return false;
+	}
+	r->retry_mono_us = 0;
+	for (uint32_t i = 0; i < r->out_count; i++)
+		r->outs[i]->pending = made[i];
+	r->worked = true;
+	return true;
+}
+
+static bool push(struct bus_relay *r, struct out *o)
+{
+	const struct batch_header *in = &r->held->header;
+	struct batch_header header = o->pending->header;
+
+	if (!o->push.up || !(bus_socket_events(&o->push) & ZMQ_POLLOUT))
+		return false;
+	header.lane = in->lane;
+	header.sequence = in->sequence;
+	header.flags &= ~(uint32_t)BATCH_REPLAY;
+	header.flags |= in->flags & BATCH_REPLAY;
+	if (!wire_send_batch(&o->push, o->pending, &header))
+		return false;
+	r->stats.batches_out++;
+	r->stats.events_out += header.events;
+	r->stats.bytes_out += batch_bytes(o->pending);
+	batch_unref(&o->pending);
+	return true;
+}
+
+/* One batch from the source to every sink; false when it must wait. */
+static bool step(struct bus_relay *r)
+{
+	bool waits = false;
+
+	if (!r->held) {
+		int rc = receive(r);
+
+		if (rc <= 0)
+			return rc < 0;
+	}
+	if (!r->worked && !work(r))
+		return false;
+	for (uint32_t i = 0; i < r->out_count; i++)
+		if (r->outs[i]->pending && !push(r, r->outs[i]))
+			waits = true;
+	if (waits)
+		return false;
+	batch_unref(&r->held);
+	r->worked = false;
+	return true;
+}
+
+static void turn(void *arg)
+{
+	struct bus_relay *r = arg;
+	zmq_msg_t msg;
+
+	for (uint32_t i = 0; i < r->out_count; i++)
+		listen_to(r, r->outs[i]);
+	if (r->ticked)
+		check_silence(r, clock_mono_us());
+	zmq_msg_init(&msg);
+	while (wire_recv_frame(&r->state, &msg) != 0)
+		r->changed = true; /* a new subscriber */
+	zmq_msg_close(&msg);
+	for (int n = 0; n < BATCHES_A_TURN && step(r); n++)
+		;
+	if (r->changed)
+		publish(r);
+}
+
+/* ---- open, change, close ---- */
+
+static void out_close(struct out *o)
+{
+	if (!o)
+		return;
+	bus_socket_close(&o->push);
+	bus_socket_close(&o->sub);
+	batch_unref(&o->pending);
+	out_view_free(&o->view);
+	free(o);
+}
+
+static struct out *out_open(struct bus *bus, const struct bus_endpoint *at,
+			    struct err *err)
+{
+	struct out *o = xcalloc(1, sizeof(*o));
+
+	o->at = *at;
+	if (bus_socket_connect(&o->sub, bus, ZMQ_SUB, at->state,
+			       WIRE_STATE_BYTES, err) == 0 &&
+	    bus_socket_connect_watched(&o->push, bus, ZMQ_PUSH, at->data,
+				       WIRE_BATCH_BYTES, err) == 0)
+		return o;
+	out_close(o);
+	return NULL;
+}
+
+/* What was received for the old set of sinks is dropped: a resend covers it. */
+static void drop_held(struct bus_relay *r)
+{
+	if (!r->held)
+		return;
+	for (uint32_t i = 0; i < r->out_count; i++)
+		batch_unref(&r->outs[i]->pending);
+	batch_unref(&r->held);
+	r->worked = false;
+}
+
+int bus_relay_set_outs(struct bus_relay *r, const struct bus_endpoint *outs,
+		       uint32_t count, struct err *err)
+{
+	struct out *made[BUS_MAX_PEERS] = {0};
+
+	if (count < 1 || count > BUS_MAX_PEERS)
+		return err_set(err, EINVAL,
+			       "%u sinks; 1 to %d can be connected", count,
+			       BUS_MAX_PEERS);
+	for (uint32_t i = 0; i < count; i++) {
+		made[i] = out_open(r->bus, &outs[i], err);
+		if (made[i])
+			continue;
+		while (i--)
+			out_close(made[i]);
+		return -1;
+	}
+	if (r->out_count)
+		lost(r);
+	drop_held(r);
+	for (uint32_t i = 0; i < r->out_count; i++)
+		out_close(r->outs[i]);
+	memcpy(r->outs, made, sizeof(made));
+	r->out_count = count;
+	return 0;
+}
+
+static int open_sockets(struct bus_relay *r,
+			const struct bus_relay_options *options,
+			struct err *err)
+{
+	if (bus_socket_bind(&r->in, r->bus, ZMQ_PULL, options->in->data,
+			    WIRE_BATCH_BYTES, err) != 0)
+		return -1;
+	if (bus_socket_bind(&r->state, r->bus, ZMQ_XPUB, options->in->state,
+			    WIRE_STATE_BYTES, err) != 0)
+		return -1;
+	return bus_relay_set_outs(r, options->outs, options->out_count, err);
+}
+
+int bus_relay_open(struct bus_relay **relay, struct bus *bus,
+		   const struct bus_relay_options *options,
+		   const struct bus_relay_events *events, struct err *err)
+{
+	struct bus_relay *r = xcalloc(1, sizeof(*r));
+
+	r->bus = bus;
+	r->events = *events;
+	r->number = options->in->instance;
+	r->silence_us = options->silence_us;
+	r->incarnation = uuid_new();
+	snprintf(r->name, sizeof(r->name), "%s", options->name);
+	r->part = (struct bus_part){.turn = turn, .arg = r};
+	r->tick = (struct loop_timer){.fn = repeat, .arg = r};
+	bus_part_add(bus, &r->part);
+	if (open_sockets(r, options, err) != 0) {
+		bus_relay_close(&r);
+		return -1;
+	}
+	r->tick_mono_us = clock_mono_us();
+	repeat(r);
+	*relay = r;
+	return 0;
+}
+
+void bus_relay_close(struct bus_relay **relay)
+{
+	struct bus_relay *r = *relay;
+
+	if (!r)
+		return;
+	bus_part_del(r->bus, &r->part);
+	loop_timer_cancel(bus_loop(r->bus), &r->tick);
+	drop_held(r);
+	for (uint32_t i = 0; i < r->out_count; i++)
+		out_close(r->outs[i]);
+	bus_socket_close(&r->in);
+	bus_socket_close(&r->state);
+	buf_free(&r->frame);
+	free(r->decoded);
+	free(r->list);
+	free(r);
+	*relay = NULL;
+}
+
+bool bus_relay_idle(const struct bus_relay *r)
+{
+	return !r->held && !(r->in.events & ZMQ_POLLIN) && !r->in.check;
+}
+
+void bus_relay_get_stats(const struct bus_relay *r, struct bus_stats *stats)
+{
+	*stats = r->stats;
+	stats->unacked_batches = r->held ? 1 : 0;
+	stats->peers = r->out_count;
+	for (uint32_t i = 0; i < r->out_count; i++)
+		stats->peers_ready += r->outs[i]->view.heard;
+}
