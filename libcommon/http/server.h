@@ -47,13 +47,16 @@ struct http_counters {
 /*
  * What the server asks of its owner.
  *  headers: once the headers are in, before any body is read; to refuse early,
- *    answer with http_respond() here (401, 404, 405, 415 …): the body is then
- *    drained up to a bound or the connection closed. May be NULL.
- *  request: a whole request, body decoded from chunked framing,
- * Content-Encoding gzip and zstd undone within max_body_bytes. The owner
- * answers now or later, exactly once, from the loop thread. gone: the client
- * closed before the answer; http_respond() on the request is still legal and
- * does nothing. May be NULL.
+ *    answer with http_respond() right here (401, 404, 405, 415 …): the body is
+ *    then drained up to 1 MiB, or the connection closed behind the answer.
+ *    Slices are valid during this call only, and request may never follow, so
+ *    a context set here must not own anything. May be NULL.
+ *  request: a whole request, body decoded from chunked framing, gzip and zstd
+ *    undone within max_body_bytes. The owner answers now or later, exactly
+ *    once, from the loop thread.
+ *  gone: the client closed before the answer to a request that the owner has;
+ *    http_respond() on it is still due: it sends nothing, but frees it. May be
+ *    NULL.
  */
 struct http_events {
 	void (*headers)(void *arg, struct http_request *r);
@@ -71,7 +74,10 @@ int http_server_open(struct http_server **s, struct loop *loop,
 void http_server_drain(struct http_server *s);
 bool http_server_idle(const struct http_server *s);
 
-/* Closes everything at once and frees; sets *s to NULL, accepts NULL. */
+/*
+ * Closes everything at once and frees, unanswered requests too (each is said
+ * to be gone first). Sets *s to NULL, accepts NULL.
+ */
 void http_server_close(struct http_server **s);
 
 /* Loads the certificate again; the old one stays when that fails. */
@@ -82,7 +88,8 @@ uint16_t http_server_port(const struct http_server *s);
 
 const struct http_counters *http_server_counters(const struct http_server *s);
 
-/* ---- the request; slices are valid until it is answered ---- */
+/* ---- the request; slices of a whole one are valid until it is answered ----
+ */
 
 struct http_slice {
 	const char *at;
