@@ -56,9 +56,14 @@ struct intake_error {
 	char text[200];
 };
 
-#define INTAKE_MAX_ERRORS 100
+#define INTAKE_MAX_ERRORS	100
+#define INTAKE_MAX_SOURCE_BYTES 128
+#define INTAKE_MAX_ATTRIBUTES	64
 
-/* CloudEvents binary mode: attributes that came as headers; borrowed. */
+/*
+ * CloudEvents binary mode: an attribute that came as a header, its value as it
+ * stood there (percent-encoding is decoded by intake_body); borrowed.
+ */
 struct intake_attribute {
 	const char *name; /* without "ce-" */
 	const char *value;
@@ -71,8 +76,12 @@ struct intake_request {
 	size_t bytes;
 	uint32_t max_events;
 	int64_t now_us;
-	const char *source; /* default for event_source, or NULL */
-	const struct intake_attribute *attributes; /* binary mode, or NULL */
+	/* Default for event_source, or NULL: UTF-8 without quotes, backslashes
+	 * and control characters; any other counts as NULL. */
+	const char *source;
+	/* Binary mode when not NULL; body is the data then, whatever the form.
+	 */
+	const struct intake_attribute *attributes;
 	uint32_t attribute_count;
 };
 

@@ -1,0 +1,356 @@
+#include "contract/event.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+
+/* Longest event_type that is looked up. */
+#define MAX_TYPE_BYTES 256
+
+bool event_fault(struct intake *in, const struct json *j)
+{
+	struct finding *f = &in->finding;
+
+	switch (j->fault) {
+	case JSON_DUPLICATE_KEY:
+		finding_set(
+		    f, INTAKE_DUPLICATE_KEY, "",
+		    "member \"%.*s\" is there twice",
+		    (int)(j->fault_name_bytes < 64 ? j->fault_name_bytes : 64),
+		    j->fault_name);
+		snprintf(
+		    f->field, sizeof(f->field), "%.*s",
+		    (int)(j->fault_name_bytes < 63 ? j->fault_name_bytes : 63),
+		    j->fault_name);
+		return false;
+	case JSON_TOO_DEEP:
+		return finding_set(f, INTAKE_TOO_DEEP, "",
+				   "nested deeper than %d levels",
+				   JSON_MAX_DEPTH);
+	default:
+		return finding_set(f, INTAKE_TOO_LARGE, "",
+				   "more members than an event can hold");
+	}
+}
+
+void event_reset(struct event *e)
+{
+	e->start = e->end = NULL;
+	e->first = 0;
+	e->data = -1;
+	e->rebuild = false;
+	e->envelope_id = false;
+	e->model = NULL;
+	e->type = (struct slice){NULL, 0};
+	e->source = (struct slice){NULL, 0};
+	e->given_id = e->given_time = e->given_source = false;
+	e->assigned_bytes = 0;
+}
+
+bool event_open(struct intake *in, yyjson_val *object)
+{
+	struct json *j = &in->json;
+	struct event *e = &in->event;
+
+	if (json_type(object) != YYJSON_TYPE_OBJ)
+		return finding_set(&in->finding, INTAKE_NOT_OBJECT, "",
+				   "an event must be a JSON object");
+	if (json_len(object) == 0)
+		return true;
+	e->end = json_members(j, object, 1);
+	if (!e->end)
+		return event_fault(in, j);
+	for (e->start = j->members[0].key - 1; *e->start != '{'; e->start--)
+		;
+	if (e->end - e->start > BATCH_MAX_EVENT_BYTES)
+		return finding_set(&in->finding, INTAKE_TOO_LARGE, "",
+				   "an event of %zu bytes, at most %d fit",
+				   (size_t)(e->end - e->start),
+				   BATCH_MAX_EVENT_BYTES);
+	return true;
+}
+
+static bool is_named(const struct json_member *m, const char *name,
+		     size_t bytes)
+{
+	return m->name_bytes == bytes && memcmp(m->name, name, bytes) == 0;
+}
+
+/* Finds what chooses the contract: the type, and a data object. */
+static bool find_type(struct intake *in)
+{
+	struct json *j = &in->json;
+	struct event *e = &in->event;
+
+	e->data = -1;
+	for (uint32_t i = e->first; i < j->member_count; i++) {
+		const struct json_member *m = &j->members[i];
+
+		if (is_named(m, "data", 4) && m->val && json_is_object(m->val))
+			e->data = (int32_t)i;
+		if (!is_named(m, "event_type", 10) || json_is_null(m->val))
+			continue;
+		if (json_type(m->val) != YYJSON_TYPE_STR)
+			return finding_set(&in->finding, INTAKE_WRONG_TYPE,
+					   "event_type",
+					   "event_type is not a string");
+		if (!e->type.text)
+			e->type =
+			    (struct slice){m->val->uni.str, json_len(m->val)};
+	}
+	if (e->type.bytes > MAX_TYPE_BYTES)
+		return finding_set(&in->finding, INTAKE_TOO_LONG, "event_type",
+				   "event_type has %zu bytes, at most %d fit",
+				   e->type.bytes, MAX_TYPE_BYTES);
+	return true;
+}
+
+/* The form of seed clients: what is in data{} stands at the top. */
+static bool flatten_data(struct intake *in)
+{
+	struct json *j = &in->json;
+	struct event *e = &in->event;
+	yyjson_val *data = j->members[e->data].val;
+	struct json_member *m = &j->members[e->data];
+
+	e->rebuild = true;
+	/* Its place is taken by the last member: order means nothing here. */
+	*m = j->members[--j->member_count];
+	if (json_len(data) && !json_members_more(j, data, 2))
+		return event_fault(in, j);
+	return true;
+}
+
+static bool find_contract(struct intake_run *run)
+{
+	struct intake *in = run->in;
+	struct json *j = &in->json;
+	struct event *e = &in->event;
+
+	if (!find_type(in))
+		return false;
+	e->model =
+	    match_event(run->set, e->type.text, e->type.bytes,
+			j->members + e->first, j->member_count - e->first);
+	if (e->data >= 0 && !(e->model && e->model->takes_data)) {
+		if (!flatten_data(in) || !find_type(in))
+			return false;
+		e->model = match_event(run->set, e->type.text, e->type.bytes,
+				       j->members + e->first,
+				       j->member_count - e->first);
+	}
+	if (e->model)
+		return true;
+	if (!e->type.bytes)
+		return finding_set(&in->finding, INTAKE_MISSING_FIELD,
+				   "event_type", "the event has no event_type");
+	return finding_set(&in->finding, INTAKE_NO_CONTRACT, "event_type",
+			   "no contract takes event_type \"%.*s\"",
+			   (int)(e->type.bytes < 100 ? e->type.bytes : 100),
+			   e->type.text);
+}
+
+static bool check_unknown(struct intake *in, const struct json_member *m)
+{
+	struct finding *f = &in->finding;
+	int shown = m->name_bytes < 63 ? (int)m->name_bytes : 63;
+
+	json_name_add(&in->json, m->name, m->name_bytes);
+	if (m->nul) {
+		finding_set(f, INTAKE_BAD_CHARACTER, "",
+			    "member \"%.*s\" has the character U+0000", shown,
+			    m->name);
+	} else if (m->rule == SHAPE_UNKNOWN &&
+		   in->event.model->unknown == UNKNOWN_REJECT) {
+		finding_set(f, INTAKE_UNKNOWN_FIELD, "",
+			    "contract %s has no field \"%.*s\"",
+			    in->event.model->pub.name, shown, m->name);
+	} else {
+		return true;
+	}
+	snprintf(f->field, sizeof(f->field), "%.*s", shown, m->name);
+	return false;
+}
+
+static bool check_member(struct intake *in, struct json_member *m)
+{
+	struct event *e = &in->event;
+	const struct rule *r;
+
+	m->rule = shape_find(&e->model->shape, m->name, m->name_bytes);
+	if (m->rule < 0)
+		return check_unknown(in, m);
+	if (bit_get(e->seen, (uint32_t)m->rule))
+		return finding_set(&in->finding, INTAKE_DUPLICATE_KEY, m->name,
+				   "member \"%s\" is there twice", m->name);
+	bit_set(e->seen, (uint32_t)m->rule);
+	if (json_is_null(m->val))
+		return true;
+	bit_set(e->filled, (uint32_t)m->rule);
+	r = &e->model->shape.rules[m->rule];
+	if (r->value != VALUE_SENT ||
+	    (e->envelope_id && m->rule == e->model->id_rule))
+		return true;
+	return check_value(r, m->val, m->nul, &in->finding) ||
+	       r->field->on_violation != CONTRACT_REJECT;
+}
+
+/* The value at the end of a path, or NULL. */
+static yyjson_val *follow(const struct json *j, const struct event *e,
+			  const struct path *path)
+{
+	yyjson_val *v = NULL;
+
+	for (uint32_t i = e->first; i < j->member_count; i++)
+		if (is_named(&j->members[i], path->names[0].text,
+			     path->names[0].bytes))
+			v = j->members[i].val;
+	for (uint32_t n = 1; v && n < path->count; n++)
+		v = yyjson_obj_getn(v, path->names[n].text,
+				    path->names[n].bytes);
+	return v && !json_is_null(v) ? v : NULL;
+}
+
+/* Fields that several paths or a nested one may fill. */
+static bool check_gathered(struct intake *in)
+{
+	struct event *e = &in->event;
+
+	for (uint32_t i = 0; i < e->model->shape.count; i++) {
+		const struct rule *r = &e->model->shape.rules[i];
+		yyjson_val *v = NULL;
+
+		if (!r->gathered)
+			continue;
+		for (uint32_t p = 0; !v && p < r->from_count; p++)
+			v = follow(&in->json, e, &r->from[p]);
+		if (!v)
+			continue;
+		bit_set(e->filled, i);
+		if (!check_value(r, v, false, &in->finding) &&
+		    r->field->on_violation == CONTRACT_REJECT)
+			return false;
+	}
+	return true;
+}
+
+static bool check_required(struct intake *in)
+{
+	const struct event *e = &in->event;
+	const struct shape *shape = &e->model->shape;
+
+	for (uint32_t w = 0; w < shape->words; w++) {
+		uint64_t missing = shape->required[w] & ~e->filled[w];
+		const struct rule *r;
+
+		if (!missing)
+			continue;
+		r = &shape->rules[w * 64 + (uint32_t)__builtin_ctzll(missing)];
+		return finding_set(&in->finding, INTAKE_MISSING_FIELD, r->name,
+				   "%s is required by contract %s", r->name,
+				   e->model->pub.name);
+	}
+	return true;
+}
+
+/* `"name":"value",` into the assigned text. */
+static void assign(struct event *e, const struct rule *r, const char *value,
+		   uint32_t *at)
+{
+	char *out = e->assigned + e->assigned_bytes;
+	size_t bytes = strlen(value);
+
+	memcpy(out, r->key.text, r->key.bytes);
+	out += r->key.bytes;
+	*out++ = '"';
+	*at = (uint32_t)(out - e->assigned);
+	memcpy(out, value, bytes);
+	out += bytes;
+	*out++ = '"';
+	*out++ = ',';
+	e->assigned_bytes = (uint32_t)(out - e->assigned);
+	bit_set(e->filled, (uint32_t)(r - e->model->shape.rules));
+}
+
+static bool is_missing(const struct event *e, int32_t rule)
+{
+	return rule >= 0 && !bit_get(e->filled, (uint32_t)rule) &&
+	       e->model->shape.rules[rule].value == VALUE_SENT;
+}
+
+/* The caller's source, if it can stand in a JSON string as it is. */
+static const char *usable_source(const char *source)
+{
+	size_t bytes = source ? strlen(source) : 0;
+
+	if (bytes == 0 || bytes > INTAKE_MAX_SOURCE_BYTES)
+		return NULL;
+	for (size_t i = 0; i < bytes; i++)
+		if ((unsigned char)source[i] < 0x20 || source[i] == '"' ||
+		    source[i] == '\\')
+			return NULL;
+	return source;
+}
+
+/*
+ * Gives the event what every event has. A member that is there but null is left
+ * out of the line, which is put together anew then.
+ */
+static void complete(struct intake_run *run)
+{
+	struct intake *in = run->in;
+	struct event *e = &in->event;
+	const struct model *m = e->model;
+	const char *source = usable_source(run->request->source);
+	uint32_t at;
+
+	if (is_missing(e, m->id_rule)) {
+		struct uuid id = uuid_new();
+
+		uuid_format(&id, e->id);
+		assign(e, &m->shape.rules[m->id_rule], e->id, &e->id_at);
+		e->given_id = true;
+		e->rebuild |= bit_get(e->seen, (uint32_t)m->id_rule);
+	}
+	if (is_missing(e, m->time_rule)) {
+		assign(e, &m->shape.rules[m->time_rule], in->now, &at);
+		e->given_time = true;
+		e->rebuild |= bit_get(e->seen, (uint32_t)m->time_rule);
+	}
+	if (source && is_missing(e, m->source_rule)) {
+		assign(e, &m->shape.rules[m->source_rule], source,
+		       &e->source_at);
+		e->source = (struct slice){source, strlen(source)};
+		e->given_source = true;
+		e->rebuild |= bit_get(e->seen, (uint32_t)m->source_rule);
+	}
+}
+
+bool event_check(struct intake_run *run)
+{
+	struct intake *in = run->in;
+	struct json *j = &in->json;
+	struct event *e = &in->event;
+	const struct model *m;
+
+	if (!find_contract(run))
+		return false;
+	m = e->model;
+	memset(e->seen, 0, m->shape.words * sizeof(*e->seen));
+	memset(e->filled, 0, m->shape.words * sizeof(*e->filled));
+	for (uint32_t i = e->first; i < j->member_count; i++) {
+		if (!check_member(in, &j->members[i]))
+			return false;
+		if (j->members[i].rule == m->source_rule &&
+		    m->source_rule >= 0 &&
+		    json_type(j->members[i].val) == YYJSON_TYPE_STR)
+			e->source = (struct slice){j->members[i].val->uni.str,
+						   json_len(j->members[i].val)};
+	}
+	if (j->name_count > 1 && !json_names_unique(j))
+		return event_fault(in, j);
+	if (m->has_gathered && !check_gathered(in))
+		return false;
+	complete(run);
+	return check_required(in);
+}
