@@ -58,7 +58,7 @@ static const struct conf_row rows[] = {
     {PIPELINE(restart_backoff, CONF_DURATION), .min = "1ms", .max = "1m",
      .def = "100ms", .flags = CONF_RELOAD,
      .doc = "Wait before the first restart of a process; it doubles with each "
-	    "death before the process was ready."},
+	    "death until the process was ready for a second."},
     {PIPELINE(restart_backoff_max, CONF_DURATION), .min = "1ms", .max = "1h",
      .def = "30s", .flags = CONF_RELOAD,
      .doc = "The longest wait before a restart."},

@@ -1,0 +1,163 @@
+#include "services/supervisor/notify.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* Descriptors that one datagram can carry at most (SCM_MAX_FD of Linux). */
+#define MOST_DESCRIPTORS 253
+
+/* Bytes of the UTF-8 character at text, 0 when it is not one. */
+static size_t utf8_bytes(const unsigned char *text, size_t bytes)
+{
+	size_t n = text[0] < 0x80		       ? 1
+		   : text[0] >= 0xc2 && text[0] < 0xe0 ? 2
+		   : (text[0] & 0xf0) == 0xe0	       ? 3
+		   : text[0] >= 0xf0 && text[0] < 0xf5 ? 4
+						       : 0;
+
+	if (!n || n > bytes)
+		return 0;
+	for (size_t i = 1; i < n; i++)
+		if ((text[i] & 0xc0) != 0x80)
+			return 0;
+	if ((text[0] == 0xe0 && text[1] < 0xa0) ||
+	    (text[0] == 0xed && text[1] >= 0xa0) ||
+	    (text[0] == 0xf0 && text[1] < 0x90) ||
+	    (text[0] == 0xf4 && text[1] >= 0x90))
+		return 0;
+	return n;
+}
+
+void notice_clean(char *out, const char *text, size_t bytes)
+{
+	const unsigned char *in = (const unsigned char *)text;
+	size_t at = 0;
+
+	while (bytes) {
+		size_t n = utf8_bytes(in, bytes);
+
+		if (at + (n ? n : 1) >= NOTICE_STATUS_BYTES)
+			break;
+		if (n == 0 || in[0] < 0x20 || in[0] == 0x7f)
+			out[at] = n == 0 ? '?' : ' ';
+		else
+			memcpy(out + at, in, n);
+		n = n ? n : 1;
+		at += n;
+		in += n;
+		bytes -= n;
+	}
+	out[at] = '\0';
+}
+
+static bool is(const char *line, size_t bytes, const char *text)
+{
+	return bytes == strlen(text) && memcmp(line, text, bytes) == 0;
+}
+
+int notice_parse(const char *data, size_t bytes, struct notice *notice)
+{
+	*notice = (struct notice){0};
+	if (!bytes || bytes > NOTICE_MAX_BYTES || memchr(data, '\0', bytes))
+		return -1;
+	while (bytes) {
+		const char *end = memchr(data, '\n', bytes);
+		size_t n = end ? (size_t)(end - data) : bytes;
+
+		if (n && !memchr(data, '=', n))
+			return -1;
+		if (is(data, n, "READY=1")) {
+			notice->ready = true;
+		} else if (is(data, n, "WATCHDOG=1")) {
+			notice->alive = true;
+		} else if (is(data, n, "STOPPING=1")) {
+			notice->stopping = true;
+		} else if (n >= 7 && memcmp(data, "STATUS=", 7) == 0) {
+			notice->has_status = true;
+			notice_clean(notice->status, data + 7, n - 7);
+		}
+		n += end != NULL;
+		data += n;
+		bytes -= n;
+	}
+	return 0;
+}
+
+int notify_open(const char *path, struct err *err)
+{
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
+	int fd, on = 1;
+
+	if (strlen(path) >= sizeof(at.sun_path))
+		return err_set(err, ENAMETOOLONG,
+			       "%s: a socket's path has at most %zu bytes; "
+			       "choose a shorter run_dir",
+			       path, sizeof(at.sun_path) - 1);
+	memcpy(at.sun_path, path, strlen(path) + 1);
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return err_errno(err, errno, "cannot make a socket");
+	unlink(path);
+	if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) != 0 ||
+	    fchmod(fd, 0600) != 0 ||
+	    bind(fd, (struct sockaddr *)&at, sizeof(at)) != 0 ||
+	    chmod(path, 0600) != 0) {
+		err_errno(err, errno, "cannot listen on %s", path);
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+/* Closes what came along and returns the sender, 0 when it is not known. */
+static pid_t take_ancillary(struct msghdr *message)
+{
+	struct ucred who = {0};
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c;
+	     c = CMSG_NXTHDR(message, c)) {
+		if (c->cmsg_level != SOL_SOCKET)
+			continue;
+		if (c->cmsg_type == SCM_CREDENTIALS)
+			memcpy(&who, CMSG_DATA(c), sizeof(who));
+		if (c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t at = 0;
+		     at + sizeof(int) <= c->cmsg_len - CMSG_LEN(0);
+		     at += sizeof(int)) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + at, sizeof(fd));
+			close(fd);
+		}
+	}
+	return who.pid;
+}
+
+int notify_receive(int fd, pid_t *sender, struct notice *notice)
+{
+	char data[NOTICE_MAX_BYTES + 1];
+	union {
+		struct cmsghdr align;
+		char room[CMSG_SPACE(sizeof(struct ucred)) +
+			  CMSG_SPACE(sizeof(int) * MOST_DESCRIPTORS)];
+	} control;
+	struct iovec part = {.iov_base = data, .iov_len = sizeof(data)};
+	struct msghdr message = {.msg_iov = &part,
+				 .msg_iovlen = 1,
+				 .msg_control = &control,
+				 .msg_controllen = sizeof(control)};
+	ssize_t n = recvmsg(fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+
+	if (n < 0)
+		return 0;
+	*sender = take_ancillary(&message);
+	if (*sender <= 0 || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
+		return -1;
+	return notice_parse(data, (size_t)n, notice) == 0 ? 1 : -1;
+}
