@@ -39,6 +39,9 @@ enum {
 	SERVICE_MAX_BYTES = 63,
 };
 
+/* 9999-12-31T23:59:59.999999Z, the last time that has a text. */
+#define MAX_TIME_US INT64_C(253402300799999999)
+
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 	       "the wire is little-endian");
 
@@ -152,6 +155,11 @@ static bool labels_ok(const char *labels, unsigned suffix)
 static bool value_ok(enum stats_type type, double value)
 {
 	return type == STATS_GAUGE || (isfinite(value) && value >= 0);
+}
+
+static bool time_ok(int64_t at_us)
+{
+	return at_us >= 0 && at_us <= MAX_TIME_US;
 }
 
 static bool suffix_ok(enum stats_type type, unsigned suffix)
@@ -376,6 +384,11 @@ int stats_decode(const uint8_t *data, size_t bytes,
 	memcpy(&process.pid, data + AT_PID, 4);
 	memcpy(&process.started_at_us, data + AT_STARTED, 8);
 	memcpy(&process.sent_at_us, data + AT_SENT, 8);
+	if (!time_ok(process.started_at_us) || !time_ok(process.sent_at_us))
+		return err_set(err, EBADMSG,
+			       "stats message of %s has a time outside the "
+			       "years 1970 to 9999; set the clock of its host",
+			       process.service);
 	r.at += service_bytes + 1;
 	start = r;
 	if (read_records(&r))

@@ -19,8 +19,8 @@ static const struct stats_process collector = {
     .service = "collector",
     .instance = 3,
     .pid = 0x01020304,
-    .started_at_us = 0x1112131415161718,
-    .sent_at_us = 0x2122232425262728,
+    .started_at_us = 0x0112131415161718,
+    .sent_at_us = 0x0122232425262728,
 };
 
 /* A visitor that writes what it sees as text. */
@@ -77,7 +77,7 @@ static void encode_sample(struct buf *b)
 }
 
 static const char sample_seen[] =
-    "collector.3 pid=16909060 1112131415161718 2122232425262728\n"
+    "collector.3 pid=16909060 112131415161718 122232425262728\n"
     "weft_x_total|Some help.|0\n"
     " {source=\"a\"} 5\n"
     "weft_g||1\n"
@@ -93,8 +93,8 @@ static void test_golden_bytes(void **state)
 	static const uint8_t want[] = {
 		'W', 'T', 'S', 'T', 1, 0, 9, 0, 83, 0, 0, 0, 3, 0, 0, 0,
 		0x04, 0x03, 0x02, 0x01, 0, 0, 0, 0,
-		0x18, 0x17, 0x16, 0x15, 0x14, 0x13, 0x12, 0x11,
-		0x28, 0x27, 0x26, 0x25, 0x24, 0x23, 0x22, 0x21,
+		0x18, 0x17, 0x16, 0x15, 0x14, 0x13, 0x12, 0x01,
+		0x28, 0x27, 0x26, 0x25, 0x24, 0x23, 0x22, 0x01,
 		'c', 'o', 'l', 'l', 'e', 'c', 't', 'o', 'r', 0,
 		/* family: kind, type, name and help bytes */
 		1, 0, 1, 0, 2, 0, 'x', 0, 'h', '?', 0,
@@ -232,6 +232,9 @@ static void test_the_head_is_judged(void **state)
 	    {6, "\0", 1, EBADMSG, "service"},
 	    {6, "\10", 1, EBADMSG, "service"},
 	    {6, "\377\377", 2, EBADMSG, "service"},
+	    {31, "\x80", 1, EBADMSG, "years"},
+	    {31, "\x04", 1, EBADMSG, "years"},
+	    {39, "\x80", 1, EBADMSG, "years"},
 	    {40, "coll/ctor", 9, EBADMSG, "service"},
 	    {50, "\3", 1, EBADMSG, "bad record at byte 50"},
 	};
