@@ -3,17 +3,16 @@
 #define WEFT_SERVICES_METRICS_TABLES_H
 
 #include "conf/conf.h"
+#include "services/metrics/registry.h"
 
 struct metrics_conf {
 	char *listen;
-	int64_t stale; /* us */
+	int64_t stale; /* us without a message */
 };
 
 struct metrics_counters {
-	uint64_t messages;
-	uint64_t refused;
+	struct registry_counts registry;
 	uint64_t scrapes;
-	int64_t processes;
 };
 
 extern const struct conf_table metrics_conf_table;
