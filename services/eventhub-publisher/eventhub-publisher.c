@@ -1,0 +1,278 @@
+/*
+ * NAME       eventhub-publisher - delivers events to a hub, a file or nowhere
+ * IN         link eventhub: mapped batches, in lanes
+ * WORK       appends each batch to its log, acks it once it is on disk, then
+ *            reads the log in order and hands it to the backend
+ * OUT        the configured backend: file, console or null
+ * GUARANTEE  what was acked arrives: file holds each event of the log exactly
+ *            once, also over crashes
+ * ON FAILURE of the backend: waits with growing back-off, opens it again from
+ *            the last delivered position, and holds the log meanwhile
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "run/run.h"
+#include "run/sink.h"
+#include "services/eventhub-publisher/backend.h"
+#include "services/kinds.h"
+
+static const struct backend *const backends[] = {
+    [BACKEND_FILE] = &backend_file,
+    [BACKEND_CONSOLE] = &backend_console,
+    [BACKEND_NULL] = &backend_null,
+};
+
+#define IN_FLIGHT 512
+
+/* A batch handed to the backend: enough to account for its delivery. */
+struct handed {
+	uint64_t next;
+	int64_t created_at_us;
+	uint32_t events;
+};
+
+struct publisher {
+	struct sink *sink;
+	const struct backend *backend;
+	void *handle; /* NULL while the backend waits to be opened again */
+	bool failed_before;
+	uint64_t cursor; /* log position read next */
+	struct handed handed[IN_FLIGHT];
+	uint32_t handed_first, handed_count;
+	struct loop_timer retry;
+	int64_t retry_us;
+};
+
+static const struct eventhub_publisher_conf *conf_of(struct run *run)
+{
+	return run_conf(run);
+}
+
+/* Hands over what the log has, as far as the backend takes it. */
+static void pump(struct run *run)
+{
+	struct publisher *state = run_state(run);
+	char quoted[LOG_QUOTE_BYTES];
+	struct err err;
+	int rc = 1;
+
+	while (state->handle && state->handed_count < IN_FLIGHT) {
+		struct batch *b = NULL;
+		struct handed *h;
+		uint64_t next;
+		bool taken;
+
+		rc = sink_read(state->sink, &state->cursor, &next, &b, &err);
+		if (rc <= 0)
+			break;
+		h = &state->handed[(state->handed_first + state->handed_count) %
+				   IN_FLIGHT];
+		*h = (struct handed){next, b->header.created_at_us,
+				     b->header.events};
+		taken = state->backend->produce(state->handle, b, next);
+		batch_unref(&b);
+		if (!taken)
+			break;
+		state->handed_count++;
+		state->cursor = next;
+	}
+	if (rc < 0)
+		log_error("spool_read_failed", "error=%s",
+			  log_quote(quoted, err.text));
+}
+
+static void on_readable(void *arg)
+{
+	pump(arg);
+}
+
+static void on_log_failed(void *arg, const struct err *err)
+{
+	/* sink.c said it in the log; status tells who looks there. */
+	run_status(arg, err->text);
+}
+
+static uint64_t *sent_counter(struct run *run)
+{
+	struct eventhub_publisher_counters *counters = run_counters(run);
+
+	switch (conf_of(run)->backend) {
+	case BACKEND_CONSOLE:
+		return &counters->sent_console;
+	case BACKEND_NULL:
+		return &counters->sent_null;
+	default:
+		return &counters->sent_file;
+	}
+}
+
+static void on_delivered(void *arg, uint64_t position, const void *saved,
+			 size_t bytes)
+{
+	struct run *run = arg;
+	struct publisher *state = run_state(run);
+	struct eventhub_publisher_counters *counters = run_counters(run);
+	uint64_t *sent = sent_counter(run);
+	int64_t now_us = clock_wall_us();
+
+	while (state->handed_count) {
+		struct handed *h = &state->handed[state->handed_first];
+
+		if (h->next > position)
+			break;
+		*sent += h->events;
+		counter_observe_many(&counters->end_to_end,
+				     now_us - h->created_at_us, h->events);
+		state->handed_first = (state->handed_first + 1) % IN_FLIGHT;
+		state->handed_count--;
+	}
+	state->retry_us = 0;
+	sink_delivered(state->sink, position, saved, bytes);
+	pump(run);
+}
+
+static void on_backend_failed(void *arg, const struct err *err);
+
+static int open_backend(struct run *run, struct err *err)
+{
+	struct publisher *state = run_state(run);
+	char tag[UUID_TEXT_BYTES];
+	struct backend_options options = {
+	    .loop = run_loop(run),
+	    .conf = conf_of(run),
+	    .log_tag = tag,
+	    .after_failure = state->failed_before,
+	};
+	struct backend_events events = {
+	    .delivered = on_delivered,
+	    .failed = on_backend_failed,
+	    .arg = run,
+	};
+
+	uuid_format(sink_log_id(state->sink), tag);
+	tag[8] = '\0';
+	state->cursor =
+	    sink_resume_at(state->sink, &options.state, &options.state_bytes);
+	state->handed_first = 0;
+	state->handed_count = 0;
+	return state->backend->open(&state->handle, &options, &events, err);
+}
+
+static void retry_later(struct run *run, const struct err *err)
+{
+	struct publisher *state = run_state(run);
+	struct eventhub_publisher_counters *counters = run_counters(run);
+	char quoted[LOG_QUOTE_BYTES], status[ERR_TEXT_BYTES + 64];
+
+	counters->failures++;
+	state->failed_before = true;
+	state->retry_us =
+	    state->retry_us ? 2 * state->retry_us : conf_of(run)->retry_first;
+	if (state->retry_us > conf_of(run)->retry_max)
+		state->retry_us = conf_of(run)->retry_max;
+	log_error("backend_failed", "backend=%s retry_ms=%" PRId64 " error=%s",
+		  state->backend->name, state->retry_us / 1000,
+		  log_quote(quoted, err->text));
+	snprintf(status, sizeof(status), "waiting for %s: %s",
+		 state->backend->name, err->text);
+	run_status(run, status);
+	loop_timer_set(run_loop(run), &state->retry,
+		       clock_mono_us() + state->retry_us);
+}
+
+static void on_backend_failed(void *arg, const struct err *err)
+{
+	struct publisher *state = run_state(arg);
+
+	state->backend->close(&state->handle);
+	retry_later(arg, err);
+}
+
+static void on_retry(void *arg)
+{
+	struct err err;
+
+	if (open_backend(arg, &err) != 0) {
+		retry_later(arg, &err);
+		return;
+	}
+	run_status(arg, "");
+	pump(arg);
+}
+
+static int init(struct run *run, struct err *err)
+{
+	struct publisher *state = run_state(run);
+	const struct eventhub_publisher_conf *conf = conf_of(run);
+	struct sink_options options = {
+	    .link = run_link(run),
+	    .segment_bytes = conf->segment_size,
+	    .cap_bytes = conf->log_cap,
+	    .cache_bytes = conf->cache_size,
+	    .reserve_bytes = conf->log_reserve,
+	};
+	struct sink_events events = {
+	    .readable = on_readable,
+	    .failed = on_log_failed,
+	    .arg = run,
+	};
+
+	state->backend = backends[conf->backend];
+	state->retry = (struct loop_timer){.fn = on_retry, .arg = run};
+	if (sink_open(&state->sink, run, &options, &events, err) != 0)
+		return -1;
+	/* Accepting does not wait for the backend: the log holds meanwhile. */
+	if (open_backend(run, err) != 0)
+		retry_later(run, err);
+	run_ready(run);
+	pump(run);
+	return 0;
+}
+
+static void stats(struct run *run)
+{
+	struct publisher *state = run_state(run);
+	struct eventhub_publisher_counters *counters = run_counters(run);
+
+	sink_get_stats(state->sink, &counters->spool, &counters->bus);
+	counters->backlog_bytes =
+	    (int64_t)(counters->spool.end - counters->spool.first);
+	counters->oldest_us =
+	    counters->spool.oldest_at_us
+		? clock_wall_us() - counters->spool.oldest_at_us
+		: 0;
+}
+
+static bool drain(struct run *run)
+{
+	struct publisher *state = run_state(run);
+
+	return sink_idle(state->sink);
+}
+
+static void fini(struct run *run)
+{
+	struct publisher *state = run_state(run);
+
+	if (state->backend)
+		state->backend->close(&state->handle);
+	sink_close(&state->sink);
+}
+
+static const struct service eventhub_publisher = {
+    .name = "eventhub-publisher",
+    .state_bytes = sizeof(struct publisher),
+    .init = init,
+    .stats = stats,
+    .drain = drain,
+    .fini = fini,
+};
+
+int main(int argc, char **argv)
+{
+	return run_main(argc, argv, &eventhub_publisher, &weft_kinds);
+}
