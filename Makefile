@@ -1,20 +1,36 @@
 # Weft: one non-recursive makefile. `make help` lists what a person calls.
 #
-# Everything is found by where it lies: a .c file in libcommon/<layer>/ or
-# proto/ goes into libweft.a; services/<name>/ becomes one binary; a
-# tests/unit/test_<x>.c becomes one unit test. Adding a file needs no edit here.
+# Everything is found by where it lies, and adding a file needs no edit here:
+#   libcommon/<layer>/*.c, proto/*.c   go into libweft.a
+#   services/<name>/*.c                one program each (see pipeline.def)
+#   services/<name>/tables.c           go into libtables.a, read by all programs
+#   tests/unit/test_<x>.c              one unit test each; a test of a service's
+#       own files names them in a line such as
+#       "LINK: services/collector/accept.c services/collector/reply.c"
+#   tests/preload/<x>.c                one LD_PRELOAD shim each
+#
+# V=1 shows the commands. BUILD= OPT= SANITIZE= DEFINES= choose a build, such as
+# make BUILD=build/chaos DEFINES=-DWEFT_FAILPOINTS.
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .SUFFIXES:
-MAKEFLAGS += --no-builtin-rules
+.SECONDARY:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 VERSION := $(shell cat VERSION)
 BUILD ?= build
-CC ?= gcc
+CC := $(if $(filter default,$(origin CC)),gcc,$(CC))
 OPT ?= -O2
-PREFIX ?= /usr
 SANITIZE ?=
+DEFINES ?=
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+JOBS ?= $(shell nproc)
+V ?=
+Q := $(if $(V),,@)
+
+# --- flags -------------------------------------------------------------------
 
 PACKAGES := libzmq libczmq libcjson libconfig yyjson libllhttp openssl \
 	libxxhash libzstd zlib libisal
@@ -22,12 +38,28 @@ PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 PKG_LIBS := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null)
 WARN := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes \
 	-Wmissing-prototypes -Wvla -Wformat=2 -Wundef -Werror
+HARDEN := -fPIE -fstack-protector-strong -fstack-clash-protection \
+	$(if $(filter x86_64,$(shell uname -m)),-fcf-protection)
+# Fortified calls hide from the sanitizers what they look for, and need -O.
+FORTIFY := $(if $(SANITIZE),,$(if $(filter -O2 -O3,$(OPT)),\
+	-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2))
 CPPFLAGS += -D_GNU_SOURCE -DWEFT_VERSION='"$(VERSION)"' -I. -Ilibcommon \
-	-I$(BUILD)/gen
-CFLAGS += -std=c11 -g $(OPT) $(WARN) -fno-strict-aliasing \
-	-fstack-protector-strong $(SANITIZE) $(PKG_CFLAGS)
-LDFLAGS += -Wl,--as-needed $(SANITIZE)
+	-I$(BUILD)/gen $(FORTIFY) $(DEFINES)
+CFLAGS += -std=c11 -g $(OPT) $(WARN) -fno-strict-aliasing $(HARDEN) \
+	$(SANITIZE) $(PKG_CFLAGS)
+LDFLAGS += -pie -Wl,--as-needed -Wl,-z,relro -Wl,-z,now $(SANITIZE)
 LDLIBS := $(PKG_LIBS) -lpthread -lm
+
+# What is compiled depends on this file, so that new flags rebuild it.
+FLAGS := $(BUILD)/flags
+$(FLAGS): export FLAGS_NOW = $(CC) $(shell $(CC) -dumpfullversion) \
+	$(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(LDLIBS)
+$(FLAGS): .FORCE
+	@mkdir -p $(@D)
+	@[[ -f $@ && $$(<$@) == "$$FLAGS_NOW" ]] || echo "$$FLAGS_NOW" >$@
+.PHONY: .FORCE
+
+# --- what there is -----------------------------------------------------------
 
 # services/pipeline.def names each service once: SERVICE(id, "name", ...).
 SERVICES := $(shell sed -n 's/^SERVICE.[a-z_]*, "\([a-z-]*\)".*/\1/p' \
@@ -39,59 +71,184 @@ PROGRAMS := $(if $(wildcard services/pipelinectl/*.c),$(BUILD)/bin/pipelinectl) 
 
 LIB_SRC := $(wildcard libcommon/*/*.c proto/*.c)
 TABLE_SRC := services/kinds.c $(wildcard services/*/tables.c)
-LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/obj/%.o)
-TABLE_OBJ := $(TABLE_SRC:%.c=$(BUILD)/obj/%.o)
+SERVICE_SRC := $(filter-out $(TABLE_SRC),$(wildcard services/*/*.c))
+UNIT_SRC := $(wildcard tests/unit/test_*.c)
+PRELOAD_SRC := $(wildcard tests/preload/*.c)
+objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+
 LIB := $(BUILD)/lib/libweft.a
 TABLES := $(BUILD)/lib/libtables.a
-UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
+UNIT := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
+PRELOAD := $(PRELOAD_SRC:tests/preload/%.c=$(BUILD)/tests/preload/%.so)
 
-.PHONY: all help check check-unit clean
+.PHONY: all help
 all: $(PROGRAMS) ## build everything
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | \
 		expand -t 24
 
-$(BUILD)/obj/%.o: %.c
+# --- how it is built ---------------------------------------------------------
+
+$(BUILD)/obj/%.o: %.c $(FLAGS)
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
-	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-$(LIB): $(LIB_OBJ)
-$(TABLES): $(TABLE_OBJ)
-$(LIB) $(TABLES):
+# A source that went away must leave the library too.
+$(BUILD)/lib/%.list: .FORCE
 	@mkdir -p $(@D)
+	@[[ -f $@ && $$(<$@) == "$(MEMBERS)" ]] || echo "$(MEMBERS)" >$@
+$(BUILD)/lib/libweft.list: MEMBERS = $(LIB_SRC)
+$(BUILD)/lib/libtables.list: MEMBERS = $(TABLE_SRC)
+
+$(LIB): $(call objects,$(LIB_SRC)) $(BUILD)/lib/libweft.list
+$(TABLES): $(call objects,$(TABLE_SRC)) $(BUILD)/lib/libtables.list
+$(LIB) $(TABLES):
 	@rm -f $@
-	@ar rcs $@ $^
+	@ar rcs $@ $(filter %.o,$^)
 
-svc_obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out \
-	services/$(1)/tables.c,$(wildcard services/$(1)/*.c)))
-
+# libtables refers to libweft and back, so libweft is named on both sides.
 define program_rule
-$(1): $(call svc_obj,$(2)) $(TABLES) $(LIB)
+$(1): $(call objects,$(filter services/$(2)/%,$(SERVICE_SRC))) $(TABLES) $(LIB)
 	@mkdir -p $$(@D)
 	@echo "  LINK  $$@"
-	@$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(LIB) $$(LDLIBS)
+	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(LIB) $$(LDLIBS)
 endef
 $(foreach s,$(SERVICES),$(eval $(call \
 	program_rule,$(BUILD)/libexec/weft/$(s),$(s))))
 $(eval $(call program_rule,$(BUILD)/libexec/weft/weftd,supervisor))
 $(eval $(call program_rule,$(BUILD)/bin/pipelinectl,pipelinectl))
 
-$(BUILD)/tests/%: tests/unit/%.c $(TABLES) $(LIB)
+$(UNIT): $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(TABLES) $(LIB)
 	@mkdir -p $(@D)
-	@echo "  TEST  $<"
-	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -MF $@.d -o $@ $< $(TEST_OBJ) \
-		$(LDFLAGS) $(TABLES) $(LIB) $(LDLIBS) -lcmocka
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(TEST_OBJ) $(TABLES) \
+		$(LIB) $(LDLIBS) -lcmocka
+# "tests/unit/test_x.c:LINK: a.c b.c" becomes "build/tests/test_x: a.o b.o".
+$(foreach l,$(shell sed -n 's,.*LINK: *\([a-z].*\.c\).*,\1,;T;s/  */|/g;F;p' \
+	$(UNIT_SRC) /dev/null | paste -d '|' - -),\
+	$(eval $(BUILD)/tests/$(basename $(notdir $(firstword \
+	$(subst |, ,$(l))))): $(call objects,$(wordlist 2,99,$(subst |, ,$(l))))))
 
-check: check-unit ## all quick tests, with their own set-up
+$(BUILD)/tests/preload/%.so: tests/preload/%.c $(FLAGS)
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	$(Q)$(CC) -D_GNU_SOURCE -std=c11 -g -O1 $(WARN) -fPIC -shared -o $@ $< -ldl
 
-check-unit: $(UNIT) ## unit tests only (T=name runs one)
-	@set -e; for t in $(if $(T),$(BUILD)/tests/test_$(T),$(UNIT)); do \
-		$$t; done
+# --- tests -------------------------------------------------------------------
+
+.PHONY: check check-unit check-system check-slow check-distros asan tsan \
+	valgrind programs-of-tests
+RUN_TESTS = scripts/run-tests --build $(BUILD)
+T_UNIT = $(if $(T),$(BUILD)/tests/test_$(T),$(UNIT))
+
+check: ## all quick tests, with their own set-up
+	@scripts/bootstrap --tier test
+	@$(MAKE) -j$(JOBS) BUILD=$(BUILD) gates format-check
+	@$(MAKE) -j$(JOBS) BUILD=$(BUILD) all programs-of-tests
+	@$(MAKE) -j$(JOBS) BUILD=$(BUILD) lint
+	@$(MAKE) BUILD=$(BUILD) gates-built
+	@$(RUN_TESTS) --unit $(UNIT) --system
+
+programs-of-tests: $(UNIT) $(PRELOAD)
+
+check-unit: $(T_UNIT) ## unit tests only (T=name runs one)
+	@$(RUN_TESTS) --unit $(T_UNIT)
+
+check-system: all $(PRELOAD) ## system tests only (T=word selects)
+	@$(RUN_TESTS) --system $(if $(T),-k $(T))
+
+check-slow: valgrind ## valgrind, and the tests marked slow
+	@$(MAKE) -j$(JOBS) all programs-of-tests
+	@$(RUN_TESTS) --system -m slow
+
+check-distros: ## build and unit tests in fresh Debian roots (needs root)
+	@scripts/check-distros
+
+UBSAN := -fsanitize=address,undefined -fno-sanitize-recover=all
+asan: ## all tests under the address and undefined-behaviour sanitizers
+	@scripts/bootstrap --tier test
+	@$(MAKE) -j$(JOBS) BUILD=build/asan OPT="-O1 -fno-omit-frame-pointer" \
+		SANITIZE="$(UBSAN)" all programs-of-tests
+	@scripts/run-tests --build build/asan \
+		--unit $(UNIT:$(BUILD)/%=build/asan/%) --system
+
+tsan: ## unit tests under the thread sanitizer
+	@scripts/bootstrap --tier test
+	@$(MAKE) -j$(JOBS) BUILD=build/tsan OPT=-O1 \
+		SANITIZE="-fsanitize=thread" programs-of-tests
+	@scripts/run-tests --build build/tsan --wrap "setarch -R" \
+		--unit $(UNIT:$(BUILD)/%=build/tsan/%)
+
+valgrind: ## unit tests under valgrind
+	@scripts/bootstrap --tier test
+	@$(MAKE) -j$(JOBS) BUILD=$(BUILD) programs-of-tests
+	@$(RUN_TESTS) --wrap "valgrind -q --leak-check=full \
+		--errors-for-leak-kinds=definite --error-exitcode=99" \
+		--unit $(UNIT)
+
+# --- gates and lint ----------------------------------------------------------
+
+PYTHON := $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
+CLANG_FORMAT = $(firstword $(wildcard .venv/bin/clang-format) clang-format)
+C_FILES := $(wildcard libcommon/*/*.[ch] proto/*.[ch] services/*/*.[ch] \
+	services/*.[ch] tests/*/*.[ch])
+SHELL_FILES = $(shell grep -lIE '^\#!/bin/(ba)?sh' -d skip \
+	$$(git ls-files -co --exclude-standard 2>/dev/null))
+TIDY := $(patsubst %.c,$(BUILD)/tidy/%.ok,$(LIB_SRC) $(TABLE_SRC) \
+	$(SERVICE_SRC))
+
+.PHONY: gates gates-built lint format format-check tidy shellcheck docs
+gates:
+	@for g in layers homes names marks sleeps; do \
+		$(PYTHON) scripts/gates/$$g || exit; done
+
+# Those that need the programs: what they link, and what they document.
+gates-built: all
+	@$(if $(PROGRAMS),scripts/gates/linkage $(PROGRAMS))
+	@$(if $(wildcard scripts/docs),BUILD=$(BUILD) scripts/docs --check)
+
+lint: gates format-check shellcheck tidy ## gates, format, clang-tidy, shellcheck
+
+format: ## lay out all C files
+	@$(CLANG_FORMAT) -i $(C_FILES)
+
+format-check:
+	@$(CLANG_FORMAT) --dry-run -Werror $(C_FILES) || \
+		{ echo "format: run make format"; exit 1; }
+
+shellcheck:
+	@shellcheck $(SHELL_FILES)
+
+tidy: $(TIDY)
+$(BUILD)/tidy/%.ok: %.c .clang-tidy $(BUILD)/obj/%.o
+	@mkdir -p $(@D)
+	@echo "  TIDY  $<"
+	$(Q)clang-tidy --quiet $< -- $(filter-out -U% -D_FORTIFY%,$(CPPFLAGS)) \
+		-std=c11 $(PKG_CFLAGS) 2> >(grep -v 'warnings generated' >&2)
+	@touch $@
+
+docs: all ## write the generated documents again
+	@$(if $(wildcard scripts/docs),BUILD=$(BUILD) scripts/docs)
+
+# --- install and clean -------------------------------------------------------
+
+.PHONY: install clean
+INSTALL_PROGRAM = install -D -m 755
+INSTALL_DATA = install -D -m 644
+install: all ## install to DESTDIR and PREFIX
+	@d='$(DESTDIR)$(PREFIX)'; e='$(DESTDIR)$(SYSCONFDIR)/weft'; set -e; \
+	for f in $(PROGRAMS); do \
+		$(INSTALL_PROGRAM) $$f $$d/$${f#$(BUILD)/}; done; \
+	for f in $(shell cd etc 2>/dev/null && find . -type f); do \
+		$(INSTALL_DATA) etc/$$f $$e/$${f#./}; done; \
+	for f in $(wildcard packaging/man/*.[1-8]); do \
+		$(INSTALL_DATA) $$f $$d/share/man/man$${f##*.}/$${f##*/}; done; \
+	$(INSTALL_DATA) LICENSE $$d/share/doc/weft/LICENSE
 
 clean: ## remove what was built
 	rm -rf $(BUILD)
 
--include $(LIB_OBJ:.o=.d) $(TABLE_OBJ:.o=.d) $(UNIT:=.d)
--include $(patsubst %.c,$(BUILD)/obj/%.d,$(wildcard services/*/*.c))
+-include $(patsubst %.c,$(BUILD)/obj/%.d,$(LIB_SRC) $(TABLE_SRC) \
+	$(SERVICE_SRC) $(UNIT_SRC))

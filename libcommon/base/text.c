@@ -97,8 +97,10 @@ char *text_format_bytes(int64_t bytes, char text[32])
 
 char *text_format_duration(int64_t us, char text[32])
 {
-	if (us == 0)
-		return strcpy(text, "0s");
+	if (us == 0) {
+		snprintf(text, 32, "0s");
+		return text;
+	}
 	return format(us, time_units, text);
 }
 
