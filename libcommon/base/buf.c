@@ -14,9 +14,12 @@ void buf_free(struct buf *b)
 
 void buf_grow(struct buf *b, size_t more)
 {
-	size_t need = b->used + more;
 	size_t size = b->size ? b->size : 256;
+	size_t need;
 
+	/* A sum that wraps asks for the impossible, which aborts below. */
+	if (__builtin_add_overflow(b->used, more, &need) || need > SIZE_MAX / 2)
+		size = need = SIZE_MAX;
 	while (size < need)
 		size += size / 2;
 	b->data = xreallocarray(b->data, size, 1);

@@ -5,7 +5,9 @@
 #include <string.h>
 #include <time.h>
 
-#define DAY_US INT64_C(86400000000)
+#define DAY_US	 INT64_C(86400000000)
+#define FIRST_US INT64_C(-62135596800000000) /* 0001-01-01T00:00:00Z */
+#define END_US	 INT64_C(253402300800000000) /* the year 10000 */
 
 static int64_t read_us(clockid_t id)
 {
@@ -171,5 +173,6 @@ int clock_parse(const char *text, size_t bytes, int64_t *at_us)
 	    ((int64_t)hour * 3600 + ((int64_t)minute - offset) * 60 + second) *
 		1000000 +
 	    us;
-	return 0;
+	/* Its zone can move a time out of the years that have a text. */
+	return *at_us < FIRST_US || *at_us >= END_US ? -1 : 0;
 }

@@ -26,10 +26,11 @@ char *clock_format(int64_t at_us, char text[CLOCK_TEXT_BYTES]);
 
 /*
  * Parses ISO 8601 / RFC 3339 with a zone: YYYY-MM-DD, 'T', 't' or a space,
- * HH:MM[:SS[.fraction]], 'Z', 'z', ±HH, ±HHMM or ±HH:MM. Fractions beyond the
- * microsecond are cut; second 60 counts as the next second. Exactly `bytes`
- * bytes must be consumed. Returns 0, or -1 when the text is not such a time
- * (a local time without a zone is not one).
+ * HH:MM[:SS[.fraction]] (or a comma), 'Z', 'z', ±HH, ±HHMM or ±HH:MM. Fractions
+ * beyond the microsecond are cut; second 60 counts as the next second. Exactly
+ * `bytes` bytes must be consumed. Returns 0, or -1 when the text is not such a
+ * time (a local time without a zone is not one) or lies outside the years 0001
+ * to 9999 UTC.
  */
 int clock_parse(const char *text, size_t bytes, int64_t *at_us) MUST_CHECK;
 

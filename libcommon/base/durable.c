@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,6 +62,7 @@ int durable_replace(const char *path, const void *data, size_t bytes,
 		    struct err *err)
 {
 	char *temporary = xasprintf("%s.new", path);
+	bool renamed = false;
 	int fd =
 	    open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	int rc = -1;
@@ -80,12 +82,33 @@ int durable_replace(const char *path, const void *data, size_t bytes,
 			  path);
 		goto out;
 	}
+	renamed = true;
 	rc = sync_parent(path, err);
 out:
+	/* What is left of a full disk's attempt would keep it full. */
+	if (fd >= 0 && !renamed)
+		unlink(temporary);
 	if (fd >= 0)
 		close(fd);
 	free(temporary);
 	return rc;
+}
+
+/*
+ * A directory that exists may have been made by a process that was killed
+ * before it synced the name, so the name is synced again. A parent that we may
+ * not read is not one that we made it in.
+ */
+static int settle_existing(const char *path, struct err *err)
+{
+	struct stat st;
+
+	if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
+		return err_set(err, ENOTDIR, "%s exists and is not a directory",
+			       path);
+	if (sync_parent(path, err) != 0 && err->code != EACCES)
+		return -1;
+	return 0;
 }
 
 int durable_mkdir(const char *path, struct err *err)
@@ -95,14 +118,8 @@ int durable_mkdir(const char *path, struct err *err)
 
 	if (mkdir(path, 0700) == 0)
 		return sync_parent(path, err);
-	if (errno == EEXIST) {
-		struct stat st;
-
-		if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
-			return 0;
-		return err_set(err, ENOTDIR, "%s exists and is not a directory",
-			       path);
-	}
+	if (errno == EEXIST)
+		return settle_existing(path, err);
 	if (errno != ENOENT)
 		return err_errno(err, errno, "cannot make directory %s", path);
 	copy = xstrdup(path);
@@ -118,7 +135,8 @@ int durable_mkdir(const char *path, struct err *err)
 int durable_read(const char *path, size_t limit, char **data, size_t *bytes,
 		 struct err *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	/* Without O_NONBLOCK a FIFO would hold us until somebody writes. */
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	struct stat st;
 	size_t used = 0;
 	char *text = NULL;

@@ -22,20 +22,24 @@ int durable_sync_dir(const char *path, struct err *err) MUST_CHECK;
 
 /*
  * Replaces the file `path` by `bytes` bytes, all or nothing: a temporary file
- * beside it, sync, rename, directory sync. Mode 0600. One writer per path.
+ * beside it (<path>.new, gone again after an error), sync, rename, directory
+ * sync. Mode 0600. One writer per path. When only the last step fails, the new
+ * contents are in place but may not survive power loss.
  */
 int durable_replace(const char *path, const void *data, size_t bytes,
 		    struct err *err) MUST_CHECK;
 
 /*
  * Makes a directory and its missing parents (mode 0700 and the umask), each
- * synced into its parent. One that exists is success.
+ * synced into its parent. One that exists is success, and is synced too, lest
+ * whoever made it did not get that far.
  */
 int durable_mkdir(const char *path, struct err *err) MUST_CHECK;
 
 /*
  * Reads a whole file of at most `limit` bytes; *data is owned by the caller and
- * has a NUL behind its *bytes bytes. ENOENT and EFBIG come as err->code.
+ * has a NUL behind its *bytes bytes. ENOENT, EFBIG, and EINVAL for what is no
+ * regular file come as err->code.
  */
 int durable_read(const char *path, size_t limit, char **data, size_t *bytes,
 		 struct err *err) MUST_CHECK;

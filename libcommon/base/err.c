@@ -24,15 +24,18 @@ int err_set(struct err *err, int code, const char *fmt, ...)
 
 int err_errno(struct err *err, int code, const char *fmt, ...)
 {
+	const char *why = strerror(code);
 	va_list ap;
-	size_t used;
+	size_t used, most = sizeof(err->text) - strlen(why) - sizeof(": ");
 
 	va_start(ap, fmt);
 	fill(err, code, fmt, ap);
 	va_end(ap);
+	/* A very long path gives way to the reason. */
 	used = strlen(err->text);
-	snprintf(err->text + used, sizeof(err->text) - used, ": %s",
-		 strerror(code));
+	if (used > most)
+		used = most;
+	snprintf(err->text + used, sizeof(err->text) - used, ": %s", why);
 	return -1;
 }
 

@@ -23,12 +23,14 @@ struct err {
 /*
  * Fills *err (borrowed) with an errno-style code and a formatted line, flags
  * cleared; text longer than the buffer is cut. Returns -1, so that a failing
- * function can end in `return err_set(…)`.
+ * function can end in `return err_set(…)`. err->text itself is no argument: see
+ * err_wrap().
  */
 int err_set(struct err *err, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* As err_set, with ": " and strerror(code) after the text. */
+/* As err_set, with ": " and strerror(code) after the text, which is cut first.
+ */
 int err_errno(struct err *err, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 

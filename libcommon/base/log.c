@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,7 +11,9 @@
 
 #include "base/clock.h"
 
-#define LINE_BYTES     2048
+#define PAIRS_BYTES    1792
+#define LINE_BYTES     4096
+#define END_BYTES      64 /* kept for what closes a line */
 #define RATE_WORDS     64
 #define LINES_A_SECOND 10
 
@@ -24,7 +27,7 @@ struct rate {
 static struct {
 	pthread_mutex_t lock;
 	char service[64];
-	enum log_level level;
+	_Atomic enum log_level level; /* read without the lock */
 	enum log_format format;
 	struct rate rates[RATE_WORDS];
 } state = {.lock = PTHREAD_MUTEX_INITIALIZER, .level = LOG_INFO};
@@ -42,7 +45,52 @@ void log_open(const char *service, enum log_level level, enum log_format format)
 
 bool log_enabled(enum log_level level)
 {
-	return level <= state.level;
+	return level <=
+	       atomic_load_explicit(&state.level, memory_order_relaxed);
+}
+
+/* Bytes of the well-formed UTF-8 sequence at `at`, 0 when there is none. */
+static size_t utf8_bytes(const unsigned char *at)
+{
+	size_t bytes = at[0] < 0xc2   ? 0
+		       : at[0] < 0xe0 ? 2
+		       : at[0] < 0xf0 ? 3
+				      : 4;
+
+	if (at[0] < 0x80)
+		return 1;
+	if (!bytes || at[0] > 0xf4)
+		return 0;
+	/* A NUL is no continuation, so this never reads behind the end. */
+	for (size_t i = 1; i < bytes; i++)
+		if ((at[i] & 0xc0) != 0x80)
+			return 0;
+	/* Overlong forms, surrogates, and what lies above U+10FFFF. */
+	if ((at[0] == 0xe0 && at[1] < 0xa0) ||
+	    (at[0] == 0xed && at[1] > 0x9f) ||
+	    (at[0] == 0xf0 && at[1] < 0x90) || (at[0] == 0xf4 && at[1] > 0x8f))
+		return 0;
+	return bytes;
+}
+
+/*
+ * Writes the character at *text, as it stands in a JSON string, to out[8] and
+ * moves *text behind it. Returns the bytes written.
+ */
+static size_t escape(char *out, const char **text)
+{
+	const unsigned char *at = (const unsigned char *)*text;
+	size_t bytes = utf8_bytes(at);
+
+	*text += bytes ? bytes : 1;
+	if (!bytes)
+		return (size_t)snprintf(out, 8, "\\ufffd");
+	if (*at < 0x20 || *at == 0x7f)
+		return (size_t)snprintf(out, 8, "\\u%04x", *at);
+	if (*at == '"' || *at == '\\')
+		return (size_t)snprintf(out, 8, "\\%c", *at);
+	memcpy(out, at, bytes);
+	return bytes;
 }
 
 const char *log_quote(char out[LOG_QUOTE_BYTES], const char *text)
@@ -50,18 +98,8 @@ const char *log_quote(char out[LOG_QUOTE_BYTES], const char *text)
 	size_t at = 0;
 
 	out[at++] = '"';
-	for (; *text && at < LOG_QUOTE_BYTES - 8; text++) {
-		unsigned char c = (unsigned char)*text;
-
-		if (c == '"' || c == '\\') {
-			out[at++] = '\\';
-			out[at++] = (char)c;
-		} else if (c < 0x20 || c == 0x7f) {
-			at += (size_t)snprintf(out + at, 7, "\\u%04x", c);
-		} else {
-			out[at++] = (char)c;
-		}
-	}
+	while (*text && at < LOG_QUOTE_BYTES - 8)
+		at += escape(out + at, &text);
 	out[at++] = '"';
 	out[at] = '\0';
 	return out;
@@ -126,35 +164,102 @@ static void put(struct line *l, const char *fmt, ...)
 		l->used += (size_t)n < room ? (size_t)n : room - 1;
 }
 
-/* Turns `a=1 b="x y"` into `,"a":"1","b":"x y"`; quoted values are JSON. */
+/* Bytes of the pair at `pair`, up to the space or the end behind it. */
+static size_t pair_bytes(const char *pair)
+{
+	size_t at = strcspn(pair, " =");
+
+	if (pair[at] != '=' || pair[at + 1] != '"')
+		return at + strcspn(pair + at, " ");
+	for (at += 2; pair[at] && pair[at] != '"'; at++)
+		at += pair[at] == '\\' && pair[at + 1];
+	return at + (pair[at] == '"') +
+	       strcspn(pair + at + (pair[at] == '"'), " ");
+}
+
+static void put_escaped(struct line *l, const char *text, size_t bytes)
+{
+	const char *end = text + bytes;
+
+	while (text < end && l->used < sizeof(l->text) - END_BYTES)
+		l->used += escape(l->text + l->used, &text);
+}
+
+/* True for what log_quote() returns, false for quotes put by hand around text
+ * that needed more. */
+static bool is_json_string(const char *text, size_t bytes)
+{
+	const char *at = text + 1, *end = text + bytes - 1;
+
+	if (bytes < 2 || *text != '"' || *end != '"')
+		return false;
+	while (at < end) {
+		size_t n = utf8_bytes((const unsigned char *)at);
+
+		if (*at == '\\')
+			n = strspn(at + 1, "\"\\") ? 2 : at[1] == 'u' ? 6 : 0;
+		if (*at == '"' || !n)
+			return false;
+		at += n;
+	}
+	return at == end;
+}
+
+/* `a=1` becomes `,"a":"1"`; a value from log_quote() is a JSON string as it is.
+ */
+static void put_pair_as_json(struct line *l, const char *pair, size_t bytes)
+{
+	size_t key = strcspn(pair, "= ");
+	const char *value = pair + key + 1;
+
+	if (key >= bytes) /* a word without a value */
+		return;
+	put(l, ",\"");
+	put_escaped(l, pair, key);
+	put(l, "\":");
+	if (is_json_string(value, bytes - key - 1)) {
+		put(l, "%.*s", (int)(bytes - key - 1), value);
+		return;
+	}
+	put(l, "\"");
+	put_escaped(l, value, bytes - key - 1);
+	put(l, "\"");
+}
+
 static void put_pairs_as_json(struct line *l, const char *pairs)
 {
-	while (*pairs) {
-		size_t key = strcspn(pairs, "= ");
-		const char *value = pairs + key + 1;
-		size_t bytes = 0;
+	/* A value grows at most sixfold, so the next pair may not fit. */
+	while (*pairs && l->used < sizeof(l->text) - PAIRS_BYTES - END_BYTES) {
+		size_t bytes = pair_bytes(pairs);
 
-		if (pairs[key] != '=') {
-			pairs += key + (pairs[key] != '\0');
-			continue;
-		}
-		if (*value == '"') {
-			for (bytes = 1; value[bytes] && value[bytes] != '"';)
-				bytes +=
-				    value[bytes] == '\\' && value[bytes + 1]
-					? 2
-					: 1;
-			bytes += value[bytes] == '"';
-			put(l, ",\"%.*s\":%.*s", (int)key, pairs, (int)bytes,
-			    value);
-		} else {
-			bytes = strcspn(value, " ");
-			put(l, ",\"%.*s\":\"%.*s\"", (int)key, pairs,
-			    (int)bytes, value);
-		}
-		pairs = value + bytes;
-		pairs += *pairs == ' ';
+		put_pair_as_json(l, pairs, bytes);
+		pairs += bytes;
+		pairs += strspn(pairs, " ");
 	}
+	if (*pairs)
+		put(l, ",\"cut\":\"1\"");
+}
+
+/* One line is one event: what would break it becomes a space. */
+static void keep_to_one_line(char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < 0x20)
+			*text = ' ';
+}
+
+/* Takes the last, broken pair off a text that was cut, and says so. */
+static void end_at_pair(char pairs[PAIRS_BYTES])
+{
+	static const char cut[] = "cut=1";
+	size_t at = 0, end = 0;
+
+	while (pairs[at] && at + sizeof(cut) <= PAIRS_BYTES) {
+		end = at;
+		at += pair_bytes(pairs + at);
+		at += strspn(pairs + at, " ");
+	}
+	memcpy(pairs + end, cut, sizeof(cut));
 }
 
 static void emit(struct line *l)
@@ -175,17 +280,25 @@ static void emit(struct line *l)
 
 void log_write(enum log_level level, const char *event, const char *fmt, ...)
 {
-	char now[CLOCK_TEXT_BYTES], pairs[LINE_BYTES - 256];
-	struct line l = {.used = 0};
+	char now[CLOCK_TEXT_BYTES], pairs[PAIRS_BYTES];
+	struct line l;
 	unsigned held_back = 0;
+	int saved = errno;
 	bool json;
 	va_list ap;
+	int n;
 
 	if (!log_enabled(level))
 		return;
+	l.used = 0;
 	va_start(ap, fmt);
-	vsnprintf(pairs, sizeof(pairs), fmt, ap);
+	n = vsnprintf(pairs, sizeof(pairs), fmt, ap);
 	va_end(ap);
+	if (n < 0)
+		pairs[0] = '\0';
+	keep_to_one_line(pairs);
+	if (n >= (int)sizeof(pairs))
+		end_at_pair(pairs);
 	clock_format(clock_wall_us(), now);
 	pthread_mutex_lock(&state.lock);
 	if (!admit(event, &held_back)) {
@@ -195,8 +308,8 @@ void log_write(enum log_level level, const char *event, const char *fmt, ...)
 	json = state.format == LOG_JSON;
 	put(&l,
 	    json ? "{\"time\":\"%s\",\"level\":\"%s\",\"service\":\"%s\","
-		   "\"event\":\"%s\""
-		 : "time=%s level=%s service=%s event=%s",
+		   "\"event\":\"%.64s\""
+		 : "time=%s level=%s service=%s event=%.64s",
 	    now, level_names[level], state.service, event);
 	if (json)
 		put_pairs_as_json(&l, pairs);
@@ -209,4 +322,5 @@ void log_write(enum log_level level, const char *event, const char *fmt, ...)
 		put(&l, "}");
 	emit(&l);
 	pthread_mutex_unlock(&state.lock);
+	errno = saved;
 }

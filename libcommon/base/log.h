@@ -4,7 +4,8 @@
  * The first argument is an event word, the rest key=value pairs; a value with
  * spaces or quotes is written with log_quote(). Never payloads or credentials.
  * Of one event word at most 10 lines a second appear; how many were held back
- * is said in the next line of that word as suppressed=N. Any thread.
+ * is said in the next line of that word as suppressed=N. Pairs beyond 1,700
+ * bytes are left out whole, said as cut=1. Keeps errno. Any thread.
  */
 #ifndef WEFT_BASE_LOG_H
 #define WEFT_BASE_LOG_H
@@ -27,8 +28,9 @@ void log_open(const char *service, enum log_level level,
 bool log_enabled(enum log_level level);
 
 /*
- * Writes text as a quoted, escaped value into out (cut to fit, NUL-terminated)
- * and returns out: log_warn("x", "error=%s", log_quote(q, err.text)).
+ * Writes text as a quoted value, escaped as JSON does, into out (cut to fit
+ * between characters, NUL-terminated) and returns out; bytes that are no UTF-8
+ * become U+FFFD: log_warn("x", "error=%s", log_quote(q, err.text)).
  */
 const char *log_quote(char out[LOG_QUOTE_BYTES], const char *text);
 

@@ -17,7 +17,9 @@ struct loop {
 	bool stopped;
 	int64_t now_mono_us;
 	struct loop_timer *timers; /* by time, soonest first */
+	bool firing;
 	struct loop_hook *hooks;
+	struct loop_hook *next_hook; /* in run_hooks() */
 	struct epoll_event fetched[EVENTS_A_TURN];
 	int fetched_count;
 	int fetched_at;
@@ -92,6 +94,9 @@ void loop_timer_set(struct loop *loop, struct loop_timer *timer,
 
 	loop_timer_cancel(loop, timer);
 	timer->at_mono_us = at_mono_us > 0 ? at_mono_us : 1;
+	/* One that is due at once again must not keep descriptors waiting. */
+	if (loop->firing && timer->at_mono_us <= loop->now_mono_us)
+		timer->at_mono_us = loop->now_mono_us + 1;
 	while (*at && (*at)->at_mono_us <= timer->at_mono_us)
 		at = &(*at)->next;
 	timer->next = *at;
@@ -106,6 +111,8 @@ void loop_hook_add(struct loop *loop, struct loop_hook *hook)
 
 void loop_hook_del(struct loop *loop, struct loop_hook *hook)
 {
+	if (loop->next_hook == hook)
+		loop->next_hook = hook->next;
 	for (struct loop_hook **at = &loop->hooks; *at; at = &(*at)->next)
 		if (*at == hook) {
 			*at = hook->next;
@@ -130,7 +137,12 @@ int loop_waker_add(struct loop *loop, struct loop_waker *waker, struct err *err)
 	waker->io.arg = waker;
 	if (waker->io.fd < 0)
 		return err_errno(err, errno, "cannot make an eventfd");
-	return loop_io_add(loop, &waker->io, EPOLLIN, err);
+	if (loop_io_add(loop, &waker->io, EPOLLIN, err) != 0) {
+		close(waker->io.fd);
+		waker->io.fd = -1;
+		return -1;
+	}
+	return 0;
 }
 
 void loop_waker_del(struct loop *loop, struct loop_waker *waker)
@@ -143,49 +155,66 @@ void loop_waker_del(struct loop *loop, struct loop_waker *waker)
 void loop_wake(struct loop_waker *waker)
 {
 	uint64_t one = 1;
+	int saved = errno;
 
-	/* The only failure is a full counter, which wakes all the same. */
+	/* The only failure is a full counter, which wakes all the same; errno
+	 * belongs to what a signal interrupted. */
 	if (write(waker->io.fd, &one, sizeof(one)) < 0)
-		return;
+		errno = saved;
 }
 
 static void fire_timers(struct loop *loop)
 {
+	loop->firing = true;
 	while (loop->timers && loop->timers->at_mono_us <= loop->now_mono_us) {
 		struct loop_timer *timer = loop->timers;
 
 		loop_timer_cancel(loop, timer);
 		timer->fn(timer->arg);
 	}
+	loop->firing = false;
 }
 
 static bool run_hooks(struct loop *loop)
 {
 	bool busy = false;
 
-	for (struct loop_hook *h = loop->hooks, *next; h; h = next) {
-		next = h->next;
+	for (struct loop_hook *h = loop->hooks; h; h = loop->next_hook) {
+		loop->next_hook = h->next;
 		busy |= h->fn(h->arg);
 	}
 	return busy;
+}
+
+/* Waits for events at most wait_us, to the microsecond since Linux 5.11. */
+static int fetch(struct loop *loop, int64_t wait_us)
+{
+	struct timespec ts = {.tv_sec = wait_us / 1000000,
+			      .tv_nsec = wait_us % 1000000 * 1000};
+	int n;
+
+	n = epoll_pwait2(loop->epoll_fd, loop->fetched, EVENTS_A_TURN, &ts,
+			 NULL);
+	/* Valgrind and some sandboxes do not know the call. */
+	if (n < 0 && (errno == ENOSYS || errno == EPERM))
+		n = epoll_wait(loop->epoll_fd, loop->fetched, EVENTS_A_TURN,
+			       (int)((wait_us + 999) / 1000));
+	return n;
 }
 
 void loop_turn(struct loop *loop, int64_t max_wait_us)
 {
 	bool busy = run_hooks(loop);
 	int64_t wait_us = busy || loop->stopped ? 0 : max_wait_us;
-	struct timespec ts;
 	int n;
 
 	if (loop->timers && wait_us > 0) {
 		int64_t left = loop->timers->at_mono_us - clock_mono_us();
 
-		wait_us = left < 0 ? 0 : left < wait_us ? left : wait_us;
+		wait_us = left < wait_us ? left : wait_us;
 	}
-	ts.tv_sec = wait_us / 1000000;
-	ts.tv_nsec = wait_us % 1000000 * 1000;
-	n = epoll_pwait2(loop->epoll_fd, loop->fetched, EVENTS_A_TURN, &ts,
-			 NULL);
+	wait_us = wait_us < 0 ? 0 : wait_us;
+	n = fetch(loop, wait_us < LONGEST_WAIT_US ? wait_us : LONGEST_WAIT_US);
 	loop->now_mono_us = clock_mono_us();
 	loop->fetched_count = n > 0 ? n : 0;
 	for (loop->fetched_at = 0; loop->fetched_at < loop->fetched_count;) {

@@ -61,12 +61,16 @@ void loop_io_set(struct loop *loop, struct loop_io *io, uint32_t events);
 /* Stops to watch; safe inside any callback, also for events already fetched. */
 void loop_io_del(struct loop *loop, struct loop_io *io);
 
-/* Sets or moves a timer to fire at a monotonic time; for dozens, not thousands.
+/*
+ * Sets or moves a timer to fire at a monotonic time; for dozens, not thousands.
+ * One that a timer's callback sets fires in a later turn, however early its
+ * time.
  */
 void loop_timer_set(struct loop *loop, struct loop_timer *timer,
 		    int64_t at_mono_us);
 void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);
 
+/* The newest hook runs first; inside a hook, add and del are safe for any. */
 void loop_hook_add(struct loop *loop, struct loop_hook *hook);
 void loop_hook_del(struct loop *loop, struct loop_hook *hook);
 

@@ -133,7 +133,7 @@ const char *text_nearest(const char *name, const char *const *names,
 			 size_t count)
 {
 	const char *nearest = NULL;
-	size_t best = strlen(name) / 3;
+	size_t best = strnlen(name, NAME_BYTES) / 3;
 
 	if (best == 0)
 		best = 1;

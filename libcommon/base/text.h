@@ -10,7 +10,9 @@
 /* "128MiB", "16 KiB", "10MB", "512", "512B" → bytes. Returns 0 or -1. */
 int text_parse_bytes(const char *text, int64_t *bytes) MUST_CHECK;
 
-/* "250ms", "5s", "10m", "1h", "7d", "100us" → microseconds. A unit is needed.
+/*
+ * "250ms", "5s", "10m", "1h", "7d", "100us" → microseconds. Only 0 needs no
+ * unit. Returns 0 or -1.
  */
 int text_parse_duration(const char *text, int64_t *us) MUST_CHECK;
 
@@ -23,7 +25,7 @@ char *text_format_duration(int64_t us, char text[32]);
 /*
  * The entry of names[count] nearest to `name` by edit distance, or NULL when
  * none is near enough to be what was meant (distance over a third of its
- * length, at least 1).
+ * length, at least 1). Of equals the first; names beyond 64 bytes count as cut.
  */
 const char *text_nearest(const char *name, const char *const *names,
 			 size_t count);
