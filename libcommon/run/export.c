@@ -127,7 +127,7 @@ static void export_process(const struct run *run, struct buf *out)
 	stats_sample(out, "", "", (double)run->started_at_us / 1e6);
 }
 
-void export_stats(struct run *run)
+void run_export(struct run *run, struct buf *out)
 {
 	struct stats_process process = {
 	    .service = run->name,
@@ -137,15 +137,21 @@ void export_stats(struct run *run)
 	    .sent_at_us = clock_wall_us(),
 	};
 	const struct counter_table *table = run->row->kind->counters;
+
+	stats_begin(out, &process);
+	export_process(run, out);
+	for (size_t i = 0; i < table->row_count; i++)
+		export_row(run, out, &table->rows[i]);
+	stats_end(out);
+}
+
+void export_stats(struct run *run)
+{
 	struct buf out = {0};
 
 	if (!run->stats_out)
 		return;
-	stats_begin(&out, &process);
-	export_process(run, &out);
-	for (size_t i = 0; i < table->row_count; i++)
-		export_row(run, &out, &table->rows[i]);
-	stats_end(&out);
+	run_export(run, &out);
 	bus_stats_out_send(run->stats_out, out.data, out.used);
 	buf_free(&out);
 }

@@ -59,6 +59,13 @@ const void *run_conf(const struct run *run);
 /* The struct of its counter_table. */
 void *run_counters(struct run *run);
 
+/*
+ * Appends all counters of the process as a stats message (proto/stats.h), as
+ * metrics gets it once a second. Refreshes nothing: stats() of the service is
+ * the caller's business.
+ */
+void run_export(struct run *run, struct buf *out);
+
 const char *run_name(const struct run *run); /* "collector" */
 uint32_t run_instance(const struct run *run);
 const char *run_label(const struct run *run); /* "collector.0" */

@@ -8,8 +8,13 @@ static const struct conf_row rows[] = {
 	    "only; set api_keys before you open it to others."},
     {FIELD(api_keys, CONF_STRING), .min = "16",
      .flags = CONF_SECRET | CONF_RELOAD,
-     .doc = "One key a line; a client sends one as X-API-Key or as bearer "
-	    "token. Without keys everybody who reaches the port may post."},
+     .doc =
+	 "One key a line: name:sha256[:rate]. The client sends the key "
+	 "itself as X-API-Key or bearer token; only its SHA-256 in "
+	 "hexadecimal stands here (printf %s \"$KEY\" | sha256sum). The name "
+	 "is the event_source of events that have none; rate is in events "
+	 "a second, 429 beyond it. Without keys everybody who reaches the "
+	 "port may post."},
     {FIELD(tls_certificate, CONF_PATH),
      .doc = "PEM file with the certificate and its chain. With it, and "
 	    "tls_key, HTTPS is served instead of HTTP."},
@@ -23,13 +28,13 @@ static const struct conf_row rows[] = {
     {FIELD(max_header, CONF_BYTES), .min = "1KiB", .max = "1MiB",
      .def = "16KiB",
      .doc = "Request line and headers together; 431 beyond it."},
-    {FIELD(max_body, CONF_BYTES), .min = "1KiB", .max = "1GiB", .def = "16MiB",
+    {FIELD(max_body, CONF_BYTES), .min = "1KiB", .max = "16MiB", .def = "16MiB",
      .doc = "Body of a request, after decompression; 413 beyond it."},
     {FIELD(max_buffered, CONF_BYTES), .min = "1MiB", .max = "64GiB",
      .def = "128MiB",
      .doc = "Bodies held in memory at the same time; 503 beyond it."},
-    {FIELD(max_events, CONF_INT), .min = "1", .max = "1000000", .def = "10000",
-     .doc = "Events in one request; 413 beyond it."},
+    {FIELD(max_events, CONF_INT), .min = "1", .max = "50000", .def = "10000",
+     .doc = "Events in one request; those beyond it are refused."},
     {FIELD(header_timeout, CONF_DURATION), .min = "100ms", .max = "10m",
      .def = "10s",
      .doc = "From the first byte of a request to the end of its headers; 408 "
@@ -41,11 +46,18 @@ static const struct conf_row rows[] = {
     {FIELD(idle_timeout, CONF_DURATION), .min = "1s", .max = "1h", .def = "60s",
      .doc = "How long an idle connection is kept open."},
     {FIELD(batch_size, CONF_BYTES), .min = "4KiB", .max = "1MiB",
-     .def = "256KiB", .doc = "A batch goes to the log once it is this large."},
-    {FIELD(batch_delay_max, CONF_DURATION), .min = "0s", .max = "1s",
-     .def = "20ms",
-     .doc = "The longest that a smaller batch waits for more events on its "
-	    "way to the transformer. It never delays an answer."},
+     .def = "256KiB",
+     .doc = "Events of many requests go to the log as one batch: at once "
+	    "when the log is idle, else when the commit before ends or the "
+	    "batch is this large."},
+    {FIELD(max_pending, CONF_BYTES), .min = "32MiB", .max = "4GiB",
+     .def = "64MiB",
+     .doc = "Events accepted into memory that the disk has not taken yet; "
+	    "503 beyond it."},
+    {FIELD(ack_timeout, CONF_DURATION), .min = "100ms", .max = "5m",
+     .def = "10s",
+     .doc = "How long a request waits for its events to be on disk; then it "
+	    "gets 503, and the client should send the same event_id again."},
     {FIELD(segment_size, CONF_BYTES), .min = "1MiB", .max = "1GiB",
      .def = "64MiB", .doc = "A new log segment begins beyond this size."},
     {FIELD(log_cap, CONF_BYTES), .min = "4MiB", .max = "16TiB", .def = "4GiB",
@@ -71,9 +83,32 @@ const struct conf_table collector_conf_table = {
 static const struct counter_row counters[] = {
     {"business_telemetry_events_received_total", COUNTER_LABELLED,
      COUNTER(received), "source,event_type", 1,
-     "Events accepted and on disk, by source and type."},
-    {"weft_events_refused_total", COUNTER_LABELLED, COUNTER(refused), "code", 1,
+     "Events accepted, by source and type."},
+    {"business_telemetry_events_failed_total", COUNTER_LABELLED,
+     COUNTER(failed), "sink_type,error_type", 1,
      "Events refused, by the code that the client got."},
+    {"weft_collector_request_seconds", COUNTER_HISTOGRAM, COUNTER(latency), "",
+     1, "From a whole request with events to its answer."},
+    {"weft_collector_not_durable_total", COUNTER_TOTAL, COUNTER(not_durable),
+     "", 1,
+     "Requests answered 503 because the disk did not take them in time."},
+    {"weft_collector_batches_total", COUNTER_TOTAL, COUNTER(batches), "", 1,
+     "Batches appended to the log."},
+    {"weft_collector_waiting_requests", COUNTER_GAUGE, COUNTER(waiting), "", 1,
+     "Requests whose events are on their way to the disk."},
+    {"weft_http_open_connections", COUNTER_GAUGE, COUNTER(http_open), "", 1,
+     "Connections open now."},
+    {"weft_http_buffered_bytes", COUNTER_GAUGE, COUNTER(http_buffered), "", 1,
+     "Bytes of requests held in memory."},
+    {"weft_http_connections_total", COUNTER_TOTAL, COUNTER(http.connections),
+     "", 1, "Connections accepted."},
+    {"weft_http_refused_connections_total", COUNTER_TOTAL,
+     COUNTER(http.refused_connections), "", 1,
+     "Connections refused because too many were open."},
+    {"weft_http_parse_errors_total", COUNTER_TOTAL, COUNTER(http.parse_errors),
+     "", 1, "Requests that were no HTTP."},
+    {"weft_http_tls_failures_total", COUNTER_TOTAL, COUNTER(http.tls_failures),
+     "", 1, "TLS handshakes that failed."},
     {"weft_http_requests_total", COUNTER_TOTAL, COUNTER(http.requests), "", 1,
      "Requests read."},
     {"weft_http_responses_total", COUNTER_TOTAL, COUNTER(http.responses[2]),

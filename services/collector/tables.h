@@ -9,24 +9,25 @@
 
 struct collector_conf {
 	char *listen;
-	char *api_keys; /* lines, NULL: anybody may post */
+	char *api_keys; /* lines as in keys.h; NULL: anybody may post */
 	char *tls_certificate;
 	char *tls_key;
 	char *cors_origins;
 	int64_t max_connections;
-	int64_t max_header;	 /* bytes */
-	int64_t max_body;	 /* bytes */
-	int64_t max_buffered;	 /* bytes */
-	int64_t max_events;	 /* in one request */
-	int64_t header_timeout;	 /* us */
-	int64_t body_timeout;	 /* us */
-	int64_t idle_timeout;	 /* us */
-	int64_t batch_size;	 /* bytes */
-	int64_t batch_delay_max; /* us */
-	int64_t segment_size;	 /* bytes */
-	int64_t log_cap;	 /* bytes */
-	int64_t cache_size;	 /* bytes */
-	int64_t window;		 /* bytes in flight on one lane */
+	int64_t max_header;	/* bytes */
+	int64_t max_body;	/* bytes */
+	int64_t max_buffered;	/* bytes */
+	int64_t max_events;	/* in one request */
+	int64_t header_timeout; /* us */
+	int64_t body_timeout;	/* us */
+	int64_t idle_timeout;	/* us */
+	int64_t ack_timeout;	/* us */
+	int64_t batch_size;	/* bytes */
+	int64_t max_pending;	/* bytes */
+	int64_t segment_size;	/* bytes */
+	int64_t log_cap;	/* bytes */
+	int64_t cache_size;	/* bytes */
+	int64_t window;		/* bytes in flight on one lane */
 };
 
 struct collector_counters {
@@ -34,7 +35,12 @@ struct collector_counters {
 	struct spool_stats spool;
 	struct bus_stats bus;
 	struct counter_family *received; /* source, event_type */
-	struct counter_family *refused;	 /* code */
+	struct counter_family *failed;	 /* sink_type, error_type */
+	struct counter_histogram latency;
+	uint64_t not_durable; /* answers given up */
+	uint64_t batches;
+	int64_t waiting; /* requests */
+	int64_t http_open, http_buffered;
 };
 
 extern const struct conf_table collector_conf_table;

@@ -1,0 +1,276 @@
+#include "services/collector/group.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "services/collector/reply.h"
+
+#define NOT_APPENDED	UINT64_MAX
+#define KEPT_TICKETS	4096
+#define KEPT_BODY_BYTES 4096
+
+/* A request that waits; the answer is ready. */
+struct ticket {
+	struct ticket *next;
+	struct http_request *r;
+	uint64_t position; /* of its batch, or NOT_APPENDED */
+	int64_t since_mono_us;
+	unsigned status;
+	struct buf body;
+};
+
+/* A batch on its way to the disk. */
+struct flight {
+	struct flight *next;
+	uint64_t position;
+	size_t bytes;
+};
+
+struct group {
+	struct group_options options;
+	struct batch_builder *builder;
+	struct contract_set *set;
+	uint8_t trace[BATCH_TRACE_BYTES];
+	struct ticket *first, **last; /* in order of arrival */
+	struct ticket **collected;    /* the first that is not appended */
+	struct ticket *spare;
+	uint32_t spare_count;
+	uint32_t waiting;
+	struct flight *flights, **last_flight;
+	uint64_t flying_bytes;
+};
+
+struct group *group_new(const struct group_options *options)
+{
+	struct group *g = xcalloc(1, sizeof(*g));
+
+	g->options = *options;
+	g->builder = batch_builder_new();
+	g->last = g->collected = &g->first;
+	g->last_flight = &g->flights;
+	return g;
+}
+
+static struct ticket *take_ticket(struct group *g)
+{
+	struct ticket *t = g->spare;
+
+	if (!t)
+		return xcalloc(1, sizeof(*t));
+	g->spare = t->next;
+	g->spare_count--;
+	buf_clear(&t->body);
+	return t;
+}
+
+static void give_ticket(struct group *g, struct ticket *t)
+{
+	if (t->body.size > KEPT_BODY_BYTES)
+		buf_free(&t->body);
+	if (g->spare_count >= KEPT_TICKETS) {
+		buf_free(&t->body);
+		free(t);
+		return;
+	}
+	t->next = g->spare;
+	g->spare = t;
+	g->spare_count++;
+}
+
+/* Takes the oldest one out of the line. */
+static struct ticket *pop_ticket(struct group *g)
+{
+	struct ticket *t = g->first;
+
+	g->first = t->next;
+	if (g->last == &t->next)
+		g->last = &g->first;
+	if (g->collected == &t->next)
+		g->collected = &g->first;
+	g->waiting--;
+	return t;
+}
+
+static void refuse(struct group *g, struct ticket *t, const char *code,
+		   const char *message)
+{
+	http_add_header(t->r, "Retry-After", "1");
+	reply_error(t->r, 503, code, message);
+	give_ticket(g, t);
+}
+
+bool group_has_room(const struct group *g)
+{
+	return g->flying_bytes + batch_builder_bytes(g->builder) <
+	       g->options.pending_bytes;
+}
+
+struct batch_builder *group_builder(struct group *g, struct contract_set *set,
+				    const uint8_t trace[BATCH_TRACE_BYTES])
+{
+	static const uint8_t none[BATCH_TRACE_BYTES];
+
+	if (set != g->set) {
+		group_flush(g);
+		contract_set_unref(&g->set);
+		g->set = contract_set_ref(set);
+	}
+	if (trace && memcmp(g->trace, none, sizeof(none)) == 0)
+		memcpy(g->trace, trace, sizeof(g->trace));
+	return g->builder;
+}
+
+void group_wait(struct group *g, struct http_request *r, unsigned status,
+		const struct buf *body, int64_t now_mono_us)
+{
+	struct ticket *t = take_ticket(g);
+
+	t->next = NULL;
+	t->r = r;
+	t->position = NOT_APPENDED;
+	t->since_mono_us = now_mono_us;
+	t->status = status;
+	buf_append(&t->body, body->data, body->used);
+	*g->last = t;
+	g->last = &t->next;
+	g->waiting++;
+	if (batch_builder_bytes(g->builder) >= g->options.batch_bytes)
+		group_flush(g);
+}
+
+/* The log did not take the batch: nothing of it is stored. */
+static void refuse_collected(struct group *g, const struct err *err)
+{
+	struct ticket *t = *g->collected;
+	const char *code = err->code == ENOSPC ? "log_full" : "log_failed";
+
+	log_warn("append_refused", "code=%s", code);
+	*g->collected = NULL;
+	g->last = g->collected;
+	while (t) {
+		struct ticket *next = t->next;
+
+		g->waiting--;
+		refuse(g, t, code,
+		       err->code == ENOSPC
+			   ? "the log is full; nothing was stored, try again"
+			   : "the disk fails; nothing was stored, try again");
+		t = next;
+	}
+}
+
+static void add_flight(struct group *g, uint64_t position, size_t bytes)
+{
+	struct flight *f = xmalloc(sizeof(*f));
+
+	f->next = NULL;
+	f->position = position;
+	f->bytes = bytes;
+	*g->last_flight = f;
+	g->last_flight = &f->next;
+	g->flying_bytes += bytes;
+}
+
+void group_flush(struct group *g)
+{
+	struct batch_header header = {.created_at_us = clock_wall_us()};
+	struct batch *b;
+	uint64_t position;
+	struct err err;
+
+	if (!batch_builder_events(g->builder))
+		return;
+	header.contract_set = contract_set_hash(g->set);
+	memcpy(header.trace, g->trace, sizeof(header.trace));
+	memset(g->trace, 0, sizeof(g->trace));
+	b = batch_builder_seal(g->builder, &header);
+	if (g->options.append(g->options.arg, b, &position, &err) != 0) {
+		refuse_collected(g, &err);
+	} else {
+		for (struct ticket *t = *g->collected; t; t = t->next)
+			t->position = position;
+		g->collected = g->last;
+		add_flight(g, position, batch_bytes(b));
+		++*g->options.batches;
+	}
+	batch_unref(&b);
+}
+
+void group_turn(struct group *g)
+{
+	if (!g->flights)
+		group_flush(g);
+}
+
+static void land(struct group *g, uint64_t durable)
+{
+	while (g->flights && g->flights->position < durable) {
+		struct flight *f = g->flights;
+
+		g->flights = f->next;
+		g->flying_bytes -= f->bytes;
+		free(f);
+	}
+	if (!g->flights)
+		g->last_flight = &g->flights;
+}
+
+void group_durable(struct group *g, uint64_t durable, int64_t now_mono_us)
+{
+	land(g, durable);
+	while (g->first && g->first->position < durable) {
+		struct ticket *t = pop_ticket(g);
+
+		counter_observe(g->options.latency,
+				now_mono_us - t->since_mono_us);
+		http_respond(t->r, t->status, "application/json", t->body.data,
+			     t->body.used);
+		give_ticket(g, t);
+	}
+	group_turn(g);
+}
+
+void group_expire(struct group *g, int64_t now_mono_us)
+{
+	while (g->first &&
+	       g->first->since_mono_us + g->options.ack_timeout_us <=
+		   now_mono_us) {
+		struct ticket *t = pop_ticket(g);
+
+		++*g->options.not_durable;
+		counter_observe(g->options.latency,
+				now_mono_us - t->since_mono_us);
+		refuse(g, t, "not_durable",
+		       "the disk did not confirm in time; the events may or "
+		       "may not be stored: send them again with the same "
+		       "event_id");
+	}
+}
+
+uint32_t group_waiting(const struct group *g)
+{
+	return g->waiting;
+}
+
+void group_free(struct group **at)
+{
+	struct group *g = *at;
+
+	if (!g)
+		return;
+	group_expire(g, INT64_MAX / 2);
+	land(g, UINT64_MAX);
+	for (struct ticket *t; (t = g->spare);) {
+		g->spare = t->next;
+		buf_free(&t->body);
+		free(t);
+	}
+	contract_set_unref(&g->set);
+	batch_builder_free(&g->builder);
+	free(g);
+	*at = NULL;
+}
