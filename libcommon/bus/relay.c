@@ -1,5 +1,4 @@
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +7,7 @@
 #include "base/log.h"
 #include "bus/bus.h"
 #include "bus/outs.h"
+#include "bus/publisher.h"
 #include "bus/socket.h"
 #include "bus/wire.h"
 
@@ -26,23 +26,19 @@ struct out {
 struct bus_relay {
 	struct bus *bus;
 	struct bus_part part;
-	struct loop_timer tick;
-	struct bus_socket in, state;
+	struct bus_socket in;
+	struct publisher publisher;
 	struct bus_relay_events events;
-	char name[STATE_NAME_BYTES];
-	uint32_t number; /* of the lanes that come through here */
+	const char *name; /* the publisher's */
+	uint32_t number;  /* of the lanes that come through here */
 	int64_t silence_us;
-	struct uuid incarnation;
-	uint64_t generation;
 	struct out *outs[BUS_MAX_PEERS];
 	uint32_t out_count;
 	struct batch *held; /* received, not yet taken by every sink */
 	bool worked;	    /* its messages are made */
 	int64_t retry_mono_us;
 	int64_t tick_mono_us;
-	bool changed, bad, ticked;
 	struct state_lane *decoded, *list; /* scratch */
-	struct buf frame;
 	struct bus_stats stats;
 };
 
@@ -50,9 +46,8 @@ struct bus_relay {
 
 static void lost(struct bus_relay *r)
 {
-	r->generation++;
+	publisher_lost(&r->publisher);
 	r->stats.evidence++;
-	r->changed = true;
 }
 
 static void hear(struct bus_relay *r, struct out *o, const zmq_msg_t *msg)
@@ -71,7 +66,7 @@ static void hear(struct bus_relay *r, struct out *o, const zmq_msg_t *msg)
 	}
 	if (out_view_hear(&o->view, &state, r->number, clock_mono_us()))
 		lost(r);
-	r->changed = true;
+	r->publisher.changed = true;
 }
 
 static void listen_to(struct bus_relay *r, struct out *o)
@@ -98,7 +93,7 @@ static void check_silence(struct bus_relay *r, int64_t now_mono_us)
 {
 	int64_t pause_us = now_mono_us - r->tick_mono_us - STATE_REPEAT_US;
 
-	r->ticked = false;
+	r->publisher.ticked = false;
 	r->tick_mono_us = now_mono_us;
 	for (uint32_t i = 0; i < r->out_count; i++) {
 		struct out_view *v = &r->outs[i]->view;
@@ -124,42 +119,24 @@ static bool complete(const struct bus_relay *r)
 	return true;
 }
 
-static void publish(struct bus_relay *r)
+static void fill(void *arg, struct state *state)
 {
 	const struct out_view *views[BUS_MAX_PEERS];
 	struct bus_endpoint at[BUS_MAX_PEERS];
-	struct state state = {.incarnation = r->incarnation,
-			      .generation = r->generation,
-			      .complete = complete(r)};
+	struct bus_relay *r = arg;
 
-	memcpy(state.name, r->name, sizeof(state.name));
 	for (uint32_t i = 0; i < r->out_count; i++) {
 		views[i] = &r->outs[i]->view;
 		at[i] = r->outs[i]->at;
 	}
-	if (state.complete) {
-		state.history = outs_history(at, views, r->out_count);
-		state.lane_count = outs_least(views, r->out_count, &r->list);
-		state.lanes = r->list;
-	}
-	buf_clear(&r->frame);
-	state_encode(&state, &r->frame);
-	wire_send_frame(&r->state, r->frame.data, r->frame.used);
-	r->changed = false;
-}
-
-/* See the same in sink.c: rubbish is evidence, four times a second at most. */
-static void repeat(void *arg)
-{
-	struct bus_relay *r = arg;
-	struct loop *loop = bus_loop(r->bus);
-
-	if (r->bad)
-		lost(r);
-	r->bad = false;
-	r->changed = r->ticked = true;
-	loop_timer_set(loop, &r->tick,
-		       loop_now_mono_us(loop) + STATE_REPEAT_US);
+	state->complete = complete(r);
+	state->history = 0;
+	state->lane_count = 0;
+	if (!state->complete)
+		return;
+	state->history = outs_history(at, views, r->out_count);
+	state->lane_count = outs_least(views, r->out_count, &r->list);
+	state->lanes = r->list;
 }
 
 /* ---- batches ---- */
@@ -178,7 +155,7 @@ static int receive(struct bus_relay *r)
 	}
 	if (rc < 0) {
 		r->stats.refused++;
-		r->bad = true;
+		publisher_refused(&r->publisher);
 		log_warn("batch_refused", "name=%s error=%s", r->name,
 			 log_quote(q, err.text));
 	}
@@ -217,7 +194,7 @@ static bool push(struct bus_relay *r, struct out *o)
 	const struct batch_header *in = &r->held->header;
 	struct batch_header header = o->pending->header;
 
-	if (!o->push.up || !(bus_socket_events(&o->push) & ZMQ_POLLOUT))
+	if (!o->push.up || !o->push.writable)
 		return false;
 	header.lane = in->lane;
 	header.sequence = in->sequence;
@@ -255,23 +232,19 @@ static bool step(struct bus_relay *r)
 	return true;
 }
 
-static void turn(void *arg)
+static bool turn(void *arg)
 {
 	struct bus_relay *r = arg;
-	zmq_msg_t msg;
+	bool more = true;
 
 	for (uint32_t i = 0; i < r->out_count; i++)
 		listen_to(r, r->outs[i]);
-	if (r->ticked)
+	if (r->publisher.ticked)
 		check_silence(r, clock_mono_us());
-	zmq_msg_init(&msg);
-	while (wire_recv_frame(&r->state, &msg) != 0)
-		r->changed = true; /* a new subscriber */
-	zmq_msg_close(&msg);
-	for (int n = 0; n < BATCHES_A_TURN && step(r); n++)
-		;
-	if (r->changed)
-		publish(r);
+	for (int n = 0; n < BATCHES_A_TURN && more; n++)
+		more = step(r);
+	publisher_turn(&r->publisher);
+	return more;
 }
 
 /* ---- open, change, close ---- */
@@ -347,8 +320,10 @@ static int open_sockets(struct bus_relay *r,
 	if (bus_socket_bind(&r->in, r->bus, ZMQ_PULL, options->in->data,
 			    WIRE_BATCH_BYTES, err) != 0)
 		return -1;
-	if (bus_socket_bind(&r->state, r->bus, ZMQ_XPUB, options->in->state,
-			    WIRE_STATE_BYTES, err) != 0)
+	r->publisher.fill = fill;
+	r->publisher.arg = r;
+	if (publisher_open(&r->publisher, r->bus, options->name,
+			   options->in->state, err) != 0)
 		return -1;
 	return bus_relay_set_outs(r, options->outs, options->out_count, err);
 }
@@ -363,17 +338,15 @@ int bus_relay_open(struct bus_relay **relay, struct bus *bus,
 	r->events = *events;
 	r->number = options->in->instance;
 	r->silence_us = options->silence_us;
-	r->incarnation = uuid_new();
-	snprintf(r->name, sizeof(r->name), "%s", options->name);
+	r->name = r->publisher.state.name;
 	r->part = (struct bus_part){.turn = turn, .arg = r};
-	r->tick = (struct loop_timer){.fn = repeat, .arg = r};
 	bus_part_add(bus, &r->part);
 	if (open_sockets(r, options, err) != 0) {
 		bus_relay_close(&r);
 		return -1;
 	}
 	r->tick_mono_us = clock_mono_us();
-	repeat(r);
+	publisher_start(&r->publisher);
 	*relay = r;
 	return 0;
 }
@@ -385,13 +358,11 @@ void bus_relay_close(struct bus_relay **relay)
 	if (!r)
 		return;
 	bus_part_del(r->bus, &r->part);
-	loop_timer_cancel(bus_loop(r->bus), &r->tick);
 	drop_held(r);
 	for (uint32_t i = 0; i < r->out_count; i++)
 		out_close(r->outs[i]);
 	bus_socket_close(&r->in);
-	bus_socket_close(&r->state);
-	buf_free(&r->frame);
+	publisher_close(&r->publisher);
 	free(r->decoded);
 	free(r->list);
 	free(r);
@@ -400,7 +371,7 @@ void bus_relay_close(struct bus_relay **relay)
 
 bool bus_relay_idle(const struct bus_relay *r)
 {
-	return !r->held && !(r->in.events & ZMQ_POLLIN) && !r->in.check;
+	return !r->held && !r->in.readable && !r->in.fired;
 }
 
 void bus_relay_get_stats(const struct bus_relay *r, struct bus_stats *stats)

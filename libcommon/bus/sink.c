@@ -1,6 +1,3 @@
-#include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +5,7 @@
 #include "base/log.h"
 #include "bus/bus.h"
 #include "bus/lanes.h"
+#include "bus/publisher.h"
 #include "bus/socket.h"
 #include "bus/wire.h"
 
@@ -23,53 +21,29 @@ struct accepted {
 struct bus_sink {
 	struct bus *bus;
 	struct bus_part part;
-	struct loop_timer tick;
-	struct bus_socket in, state;
+	struct bus_socket in;
+	struct publisher publisher;
 	struct bus_sink_events events;
-	char name[STATE_NAME_BYTES];
-	struct uuid incarnation, log_id;
+	const char *name; /* the publisher's */
+	struct uuid log_id;
 	struct lanes *lanes;
 	struct accepted *undurable; /* ring of undurable_size, by count */
 	uint32_t undurable_size;
 	uint64_t accepted, durable;
 	struct batch *refused; /* offered again on resume */
-	bool begun, changed, bad;
-	uint64_t generation;
-	struct state_lane *list; /* scratch of publish() */
-	struct buf frame;
+	bool begun;
+	struct state_lane *list; /* scratch of fill() */
 	struct bus_stats stats;
 };
 
-static void publish(struct bus_sink *s)
-{
-	struct state state = {.incarnation = s->incarnation,
-			      .log_id = s->log_id,
-			      .generation = s->generation,
-			      .complete = true};
-
-	memcpy(state.name, s->name, sizeof(state.name));
-	state.lane_count = lanes_list(s->lanes, &s->list);
-	state.lanes = s->list;
-	buf_clear(&s->frame);
-	state_encode(&state, &s->frame);
-	wire_send_frame(&s->state, s->frame.data, s->frame.used);
-	s->changed = false;
-}
-
-/*
- * A batch that could not be read left a gap that only a resend closes, so it
- * is evidence. Told at the next repeat and not at once, so that a peer that
- * sends nothing but rubbish makes four resends a second and no more.
- */
-static void repeat(void *arg)
+static void fill(void *arg, struct state *state)
 {
 	struct bus_sink *s = arg;
 
-	s->generation += s->bad;
-	s->bad = false;
-	s->changed = true;
-	loop_timer_set(bus_loop(s->bus), &s->tick,
-		       loop_now_mono_us(bus_loop(s->bus)) + STATE_REPEAT_US);
+	state->log_id = s->log_id;
+	state->complete = true;
+	state->lane_count = lanes_list(s->lanes, &s->list);
+	state->lanes = s->list;
 }
 
 static void remember(struct bus_sink *s, const struct batch_header *header)
@@ -156,7 +130,8 @@ static bool reading(const struct bus_sink *s)
 	       s->accepted - s->durable < MAX_UNDURABLE;
 }
 
-static void read_batches(struct bus_sink *s)
+/* True when there may be more. */
+static bool read_batches(struct bus_sink *s)
 {
 	char q[LOG_QUOTE_BYTES];
 	struct err err = {0};
@@ -166,10 +141,10 @@ static void read_batches(struct bus_sink *s)
 		int rc = wire_recv_batch(&s->in, &b, &err);
 
 		if (rc == 0)
-			return;
+			return false;
 		if (rc < 0) {
 			s->stats.refused++;
-			s->bad = true;
+			publisher_refused(&s->publisher);
 			log_warn("batch_refused", "name=%s error=%s", s->name,
 				 log_quote(q, err.text));
 			continue;
@@ -177,32 +152,31 @@ static void read_batches(struct bus_sink *s)
 		receive(s, &b);
 		batch_unref(&b);
 	}
+	return reading(s);
 }
 
-static void turn(void *arg)
+static bool turn(void *arg)
 {
 	struct bus_sink *s = arg;
-	zmq_msg_t msg;
+	bool more;
 
 	if (!s->begun)
-		return;
-	zmq_msg_init(&msg);
-	while (wire_recv_frame(&s->state, &msg) != 0)
-		s->changed = true; /* a new subscriber */
-	zmq_msg_close(&msg);
-	read_batches(s);
-	if (s->changed)
-		publish(s);
+		return false;
+	more = read_batches(s);
+	publisher_turn(&s->publisher);
+	return more;
 }
 
-static int open_sockets(struct bus_sink *s, const struct bus_endpoint *in,
-			struct err *err)
+static int open_sockets(struct bus_sink *s,
+			const struct bus_sink_options *options, struct err *err)
 {
-	if (bus_socket_bind(&s->in, s->bus, ZMQ_PULL, in->data,
+	if (bus_socket_bind(&s->in, s->bus, ZMQ_PULL, options->in->data,
 			    WIRE_BATCH_BYTES, err) != 0)
 		return -1;
-	return bus_socket_bind(&s->state, s->bus, ZMQ_XPUB, in->state,
-			       WIRE_STATE_BYTES, err);
+	s->publisher.fill = fill;
+	s->publisher.arg = s;
+	return publisher_open(&s->publisher, s->bus, options->name,
+			      options->in->state, err);
 }
 
 int bus_sink_open(struct bus_sink **sink, struct bus *bus,
@@ -214,18 +188,16 @@ int bus_sink_open(struct bus_sink **sink, struct bus *bus,
 	s->bus = bus;
 	s->events = *events;
 	s->log_id = options->log_id;
-	s->incarnation = uuid_new();
+	s->name = s->publisher.state.name;
 	s->lanes = lanes_new();
-	snprintf(s->name, sizeof(s->name), "%s", options->name);
 	s->part = (struct bus_part){.turn = turn, .arg = s};
-	s->tick = (struct loop_timer){.fn = repeat, .arg = s};
 	bus_part_add(bus, &s->part);
 	if (options->saved_bytes &&
 	    lanes_load(s->lanes, options->saved, options->saved_bytes, err)) {
 		bus_sink_close(&s);
 		return -1;
 	}
-	if (open_sockets(s, options->in, err) != 0) {
+	if (open_sockets(s, options, err) != 0) {
 		bus_sink_close(&s);
 		return -1;
 	}
@@ -240,12 +212,10 @@ void bus_sink_close(struct bus_sink **sink)
 	if (!s)
 		return;
 	bus_part_del(s->bus, &s->part);
-	loop_timer_cancel(bus_loop(s->bus), &s->tick);
 	bus_socket_close(&s->in);
-	bus_socket_close(&s->state);
+	publisher_close(&s->publisher);
 	batch_unref(&s->refused);
 	lanes_free(&s->lanes);
-	buf_free(&s->frame);
 	free(s->list);
 	free(s->undurable);
 	free(s);
@@ -261,7 +231,7 @@ void bus_sink_begin(struct bus_sink *s)
 {
 	lanes_all_durable(s->lanes);
 	s->begun = true;
-	repeat(s);
+	publisher_start(&s->publisher);
 }
 
 void bus_sink_durable(struct bus_sink *s, uint64_t accepted)
@@ -273,7 +243,7 @@ void bus_sink_durable(struct bus_sink *s, uint64_t accepted)
 		    &s->undurable[s->durable % s->undurable_size];
 
 		lanes_durable(s->lanes, &a->lane, a->sequence);
-		s->changed = true;
+		s->publisher.changed = true;
 	}
 }
 

@@ -16,6 +16,8 @@
 #define MONITORED_EVENTS \
 	(ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED)
 #define MONITOR_NAME_BYTES 64
+/* A batch in one or two writes; the kernel caps it at net.core.wmem_max. */
+#define SEND_BUFFER_BYTES 1048576
 
 static int set_int(void *z, int option, int value)
 {
@@ -32,6 +34,8 @@ static int set_options(struct bus_socket *s, int type, int64_t max_bytes)
 	rc |= set_int(s->z, ZMQ_IMMEDIATE, 1);
 	rc |= set_int(s->z, ZMQ_SNDHWM, queue);
 	rc |= set_int(s->z, ZMQ_RCVHWM, queue);
+	if (type == ZMQ_PUSH)
+		rc |= set_int(s->z, ZMQ_SNDBUF, SEND_BUFFER_BYTES);
 	rc |= set_int(s->z, ZMQ_RECONNECT_IVL, RECONNECT_MS);
 	rc |= set_int(s->z, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MOST_MS);
 	rc |=
@@ -54,7 +58,7 @@ static void fired(void *arg, uint32_t events)
 	struct bus_socket *s = arg;
 
 	(void)events;
-	s->check = true;
+	s->fired = true;
 }
 
 static int watch_fd(struct bus_socket *s, void *z, struct loop_io *io,
@@ -81,7 +85,7 @@ static int make(struct bus_socket *s, struct bus *bus, int type,
 	bus->sockets = s;
 	s->io.fn = fired;
 	s->io.fd = s->monitor_io.fd = -1;
-	s->check = true;
+	s->fired = s->readable = s->writable = true;
 	if (set_options(s, type, max_bytes) != 0)
 		return err_set(err, zmq_errno(), "cannot set up %s: %s",
 			       s->endpoint, zmq_strerror(zmq_errno()));
@@ -142,9 +146,8 @@ int bus_socket_connect(struct bus_socket *s, struct bus *bus, int type,
  */
 static void note(struct bus_socket *s, uint16_t event)
 {
-	s->check = true;
-	bus_socket_events(s);
-	s->check = true;
+	bus_socket_look(s);
+	s->fired = true; /* one more turn for those who watch `up` */
 	if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
 		s->up = true;
 		if (s->ups++)
@@ -232,17 +235,37 @@ void bus_socket_close(struct bus_socket *s)
 		loop_io_del(s->bus->loop, &s->io);
 	zmq_close(s->z);
 	s->z = s->monitor = NULL;
-	s->check = s->up = false;
+	s->fired = s->readable = s->writable = s->up = false;
 }
 
-int bus_socket_events(struct bus_socket *s)
+void bus_socket_look(struct bus_socket *s)
 {
-	size_t bytes = sizeof(s->events);
+	int events = 0;
+	size_t bytes = sizeof(events);
 
-	if (!s->check)
-		return s->events;
-	s->check = false;
-	if (zmq_getsockopt(s->z, ZMQ_EVENTS, &s->events, &bytes) != 0)
-		s->events = 0;
-	return s->events;
+	s->fired = false;
+	if (zmq_getsockopt(s->z, ZMQ_EVENTS, &events, &bytes) != 0)
+		events = 0;
+	s->readable = events & ZMQ_POLLIN;
+	s->writable = events & ZMQ_POLLOUT;
+}
+
+int bus_socket_send(struct bus_socket *s, zmq_msg_t *msg, int flags)
+{
+	if (zmq_msg_send(msg, s->z, flags | ZMQ_DONTWAIT) >= 0)
+		return 0;
+	/* It looks only now and then: what it refuses may be possible. */
+	bus_socket_look(s);
+	if (!s->writable || zmq_msg_send(msg, s->z, flags | ZMQ_DONTWAIT) < 0)
+		return -1;
+	return 0;
+}
+
+int bus_socket_recv(struct bus_socket *s, zmq_msg_t *msg)
+{
+	if (zmq_msg_recv(msg, s->z, ZMQ_DONTWAIT) >= 0)
+		return 0;
+	/* Before it says no it looks, so the descriptor tells what is new. */
+	s->readable = s->fired = false;
+	return -1;
 }

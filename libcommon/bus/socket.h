@@ -1,9 +1,8 @@
 /*
  * One ZeroMQ socket on our loop, inside bus/ only. ZeroMQ's descriptor says
- * "look at me", not "readable", and any call on the socket may swallow that
- * sign. So each socket remembers whether it must be looked at again: after its
- * descriptor fired, and after every send or receive. The bus does not let the
- * loop sleep while one must.
+ * "look at me", not "readable", and looking costs two system calls. So each
+ * socket remembers whether it may have something, or may take something, and is
+ * tried until it says no; its descriptor fires when that has changed.
  */
 #ifndef WEFT_BUS_SOCKET_H
 #define WEFT_BUS_SOCKET_H
@@ -24,8 +23,9 @@ struct bus_socket {
 	struct bus *bus;
 	void *z; /* NULL while closed */
 	struct loop_io io;
-	bool check; /* `events` may be out of date */
-	int events; /* ZMQ_POLLIN | ZMQ_POLLOUT as last seen */
+	bool fired;    /* must be looked at before the loop may sleep */
+	bool readable; /* a receive may succeed */
+	bool writable; /* a send may succeed */
 	void *monitor;
 	struct loop_io monitor_io;
 	bool up;	/* monitored: shook hands, not disconnected since */
@@ -35,9 +35,10 @@ struct bus_socket {
 	struct bus_socket *next;
 };
 
-/* What a part of the bus does at every turn of the loop; embedded. */
+/* What a part of the bus does at every turn of the loop; true when it stopped
+ * before it was done and wants another turn. Embedded. */
 struct bus_part {
-	void (*turn)(void *arg);
+	bool (*turn)(void *arg);
 	void *arg;
 	struct bus_part *next;
 };
@@ -70,7 +71,16 @@ int bus_socket_connect_watched(struct bus_socket *s, struct bus *bus, int type,
 /* Closes at once; what was queued is dropped. A closed one is left alone. */
 void bus_socket_close(struct bus_socket *s);
 
-/* ZMQ_POLLIN and ZMQ_POLLOUT as they are now. */
-int bus_socket_events(struct bus_socket *s);
+/*
+ * Sends *msg with ZMQ_DONTWAIT | flags and takes it, or returns -1 when the
+ * peer takes nothing now; then *msg stays the caller's.
+ */
+int bus_socket_send(struct bus_socket *s, zmq_msg_t *msg, int flags) MUST_CHECK;
+
+/* Receives one frame into *msg, or returns -1 when there is none. */
+int bus_socket_recv(struct bus_socket *s, zmq_msg_t *msg) MUST_CHECK;
+
+/* Takes what ZeroMQ's threads told this socket; sets readable and writable. */
+void bus_socket_look(struct bus_socket *s);
 
 #endif

@@ -48,13 +48,14 @@ void bus_stats_out_close(struct bus_stats_out **out)
 	*out = NULL;
 }
 
-static void turn(void *arg)
+static bool turn(void *arg)
 {
 	struct bus_stats_in *in = arg;
 	zmq_msg_t msg;
+	int n = 0;
 
 	zmq_msg_init(&msg);
-	for (int n = 0; n < MESSAGES_A_TURN; n++) {
+	for (; n < MESSAGES_A_TURN; n++) {
 		int rc = wire_recv_frame(&in->pull, &msg);
 
 		if (rc == 0)
@@ -63,6 +64,7 @@ static void turn(void *arg)
 			in->fn(in->arg, zmq_msg_data(&msg), zmq_msg_size(&msg));
 	}
 	zmq_msg_close(&msg);
+	return n == MESSAGES_A_TURN;
 }
 
 int bus_stats_in_open(struct bus_stats_in **i, struct bus *bus,

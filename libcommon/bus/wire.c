@@ -38,13 +38,11 @@ int wire_send_batch(struct bus_socket *s, struct batch *b,
 		    const struct batch_header *header)
 {
 	zmq_msg_t frames[FRAMES];
-	int flags = ZMQ_DONTWAIT | ZMQ_SNDMORE;
 
-	s->check = true;
 	if (zmq_msg_init_size(&frames[FRAME_HEADER], BATCH_HEADER_BYTES) != 0)
 		abort();
 	batch_header_encode(header, zmq_msg_data(&frames[FRAME_HEADER]));
-	if (zmq_msg_send(&frames[FRAME_HEADER], s->z, flags) < 0) {
+	if (bus_socket_send(s, &frames[FRAME_HEADER], ZMQ_SNDMORE) != 0) {
 		zmq_msg_close(&frames[FRAME_HEADER]);
 		return 0;
 	}
@@ -53,9 +51,10 @@ int wire_send_batch(struct bus_socket *s, struct batch *b,
 	/*
 	 * The rest of a message fails only when its connection is lost midway.
 	 * ZeroMQ then swallows frames until the message's last, which therefore
-	 * must be offered; the loss itself is evidence.
+	 * must be offered, and offered once; the loss itself is evidence.
 	 */
-	if (zmq_msg_send(&frames[FRAME_INDEX], s->z, flags) < 0)
+	if (zmq_msg_send(&frames[FRAME_INDEX], s->z,
+			 ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0)
 		zmq_msg_close(&frames[FRAME_INDEX]);
 	if (zmq_msg_send(&frames[FRAME_PAYLOAD], s->z, ZMQ_DONTWAIT) < 0)
 		zmq_msg_close(&frames[FRAME_PAYLOAD]);
@@ -78,11 +77,10 @@ static int recv_frames(struct bus_socket *s, struct received *r)
 	int count = 0;
 	bool more = true;
 
-	s->check = true;
 	zmq_msg_init(&rest);
 	for (; more; count++) {
 		msg = count < FRAMES ? &r->frames[count] : &rest;
-		if (zmq_msg_recv(msg, s->z, ZMQ_DONTWAIT) < 0)
+		if (bus_socket_recv(s, msg) != 0)
 			break;
 		more = zmq_msg_more(msg);
 	}
@@ -125,7 +123,7 @@ int wire_recv_batch(struct bus_socket *s, struct batch **b, struct err *err)
 	int count;
 
 	*b = NULL;
-	if (!(bus_socket_events(s) & ZMQ_POLLIN))
+	if (!s->readable && !s->fired)
 		return 0;
 	r = xcalloc(1, sizeof(*r));
 	for (int i = 0; i < FRAMES; i++)
@@ -146,24 +144,26 @@ int wire_recv_batch(struct bus_socket *s, struct batch **b, struct err *err)
 
 void wire_send_frame(struct bus_socket *s, const void *data, size_t bytes)
 {
-	s->check = true;
-	if (zmq_send(s->z, data, bytes, ZMQ_DONTWAIT) < 0)
-		return;
+	zmq_msg_t msg;
+
+	if (zmq_msg_init_size(&msg, bytes) != 0)
+		abort();
+	memcpy(zmq_msg_data(&msg), data, bytes);
+	if (bus_socket_send(s, &msg, 0) != 0)
+		zmq_msg_close(&msg);
+	s->fired = true; /* sending may have swallowed a sign of a message */
 }
 
 int wire_recv_frame(struct bus_socket *s, zmq_msg_t *msg)
 {
 	bool more;
 
-	if (!(bus_socket_events(s) & ZMQ_POLLIN))
-		return 0;
-	s->check = true;
-	if (zmq_msg_recv(msg, s->z, ZMQ_DONTWAIT) < 0)
+	if ((!s->readable && !s->fired) || bus_socket_recv(s, msg) != 0)
 		return 0;
 	if (!zmq_msg_more(msg))
 		return 1;
 	do {
-		if (zmq_msg_recv(msg, s->z, ZMQ_DONTWAIT) < 0)
+		if (bus_socket_recv(s, msg) != 0)
 			break;
 		more = zmq_msg_more(msg);
 	} while (more);

@@ -366,6 +366,72 @@ static void test_own_pause_is_no_silence(void **state)
 	net_close(&net);
 }
 
+/* ---- broken connections: no process dies ---- */
+
+static void cut_while_busy(enum wire wire)
+{
+	struct net net;
+
+	net_init(&net, 1, 1, 2);
+	net.payload_bytes = 50000; /* so that something is always under way */
+	net_add_wires(&net);
+	net_open(&net);
+	for (int i = 0; i < 5; i++) {
+		source_add(&net.sources[0], 40);
+		for (int n = 0;
+		     n < 3000 &&
+		     source_stats(&net.sources[0]).unacked_batches < 5;
+		     n++)
+			net_turn(&net);
+		proxy_cut(net_wire(&net, wire, 0));
+	}
+	net_finish(&net, true);
+	assert_int_equal(net.sources[0].begins, 0);
+	if (wire == RAW || wire == LAKE)
+		assert_true(source_stats(&net.sources[0]).resends > 0);
+	net_close(&net);
+}
+
+static void test_cut_between_source_and_relay(void **state)
+{
+	(void)state;
+	cut_while_busy(RAW);
+}
+
+static void test_cut_between_relay_and_sink(void **state)
+{
+	(void)state;
+	cut_while_busy(LAKE);
+}
+
+static void test_cut_of_states(void **state)
+{
+	(void)state;
+	cut_while_busy(RAW_STATE);
+	cut_while_busy(LAKE_STATE);
+}
+
+/* States that do not come for a while: nothing is sent, nothing is lost. */
+static void test_states_held_back(void **state)
+{
+	struct net net;
+
+	(void)state;
+	net_init(&net, 1, 1, 1);
+	net.silence_us = 600000;
+	net_add_wires(&net);
+	net_open(&net);
+	source_add(&net.sources[0], 20);
+	net_finish(&net, true);
+	net_wire(&net, LAKE_STATE, 0)->held = true;
+	source_add(&net.sources[0], 20);
+	assert_true(net_until(&net, peer_lost));
+	assert_int_equal(net.sources[0].freed, 20);
+	net_wire(&net, LAKE_STATE, 0)->held = false;
+	net_finish(&net, true);
+	net_close(&net);
+}
+
 /* ---- idleness ---- */
 
 /* A loop that has nothing to do waits: it does not turn all the time. */
@@ -567,6 +633,10 @@ int main(void)
 	    cmocka_unit_test(test_unheard_sink_acks_nothing),
 	    cmocka_unit_test(test_silence_is_evidence),
 	    cmocka_unit_test(test_own_pause_is_no_silence),
+	    cmocka_unit_test(test_cut_between_source_and_relay),
+	    cmocka_unit_test(test_cut_between_relay_and_sink),
+	    cmocka_unit_test(test_cut_of_states),
+	    cmocka_unit_test(test_states_held_back),
 	    cmocka_unit_test(test_waiting_costs_nothing),
 	    cmocka_unit_test(test_refuses_what_is_no_batch),
 	    cmocka_unit_test(test_unreadable_record_begins_an_epoch),

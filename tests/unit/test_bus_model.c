@@ -1,6 +1,7 @@
 /*
- * The bus under random faults: nodes are killed, stopped and opened again, logs
- * refuse, syncs are late, strangers push rubbish. The net checks at every step
+ * The bus under random faults: nodes are killed, stopped and opened again,
+ * connections are cut or hold everything back, logs refuse, syncs are late,
+ * strangers push rubbish. The net checks at every step
  * that nothing is freed that some sink has not durable, and that each lane is
  * in order; here, that once the faults end everything arrives, and exactly once
  * where no source began a new epoch.
@@ -96,9 +97,27 @@ static void fault_stranger(struct model *m)
 	zmq_ctx_term(ctx);
 }
 
+/* A wire is cut, or holds everything back until it is cut or let go. */
+static void fault_wire(struct model *m)
+{
+	enum wire wire = (enum wire)below(m, WIRES);
+	struct proxy *p = net_wire(
+	    &m->net, wire,
+	    below(m, wire < LAKE ? m->net.relay_count : m->net.sink_count));
+
+	if (below(m, 2))
+		proxy_cut(p);
+	p->held = below(m, 3) == 0;
+}
+
 static void step(struct model *m)
 {
-	switch (below(m, 10)) {
+	switch (below(m, 13)) {
+	case 10:
+	case 11:
+	case 12:
+		fault_wire(m);
+		break;
 	case 0:
 		fault_source(m);
 		break;
@@ -128,6 +147,8 @@ static void step(struct model *m)
 
 static void heal(struct model *m)
 {
+	for (uint32_t i = 0; i < WIRES * NET_MOST; i++)
+		m->net.proxies[i].held = false;
 	for (uint32_t i = 0; i < m->net.sink_count; i++) {
 		struct test_sink *k = &m->net.sinks[i];
 
@@ -169,6 +190,7 @@ static void run(uint64_t seed)
 	       m.net.relay_count, m.net.sink_count);
 	log_open("test", LOG_ERROR + (getenv("WEFT_MODEL_LOG") ? 2 : 0),
 		 LOG_LOGFMT);
+	net_add_wires(&m.net);
 	net_open(&m.net);
 	for (int i = 0; i < STEPS; i++)
 		step(&m);

@@ -26,6 +26,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "bus/bus.h"
+#include "test_bus_proxy.h"
 
 #define NET_MOST	4
 #define NET_BATCHES	4096
@@ -89,6 +90,8 @@ struct test_sink {
 	bool manual;	   /* is durable only when the test says so */
 };
 
+enum wire { RAW, RAW_STATE, LAKE, LAKE_STATE, WIRES };
+
 struct net {
 	char dir[64];
 	uint32_t source_count, relay_count, sink_count;
@@ -96,8 +99,10 @@ struct net {
 	struct test_relay relays[NET_MOST];
 	struct test_sink sinks[NET_MOST];
 	int64_t window_bytes, silence_us;
-	size_t payload_bytes; /* of each batch, about */
-	bool logs_lost;	      /* then freed positions are not compared */
+	size_t payload_bytes;  /* of each batch, about */
+	bool wires;	       /* connections go through proxies */
+	struct proxy *proxies; /* NET_MOST of each enum wire */
+	bool logs_lost;	       /* then freed positions are not compared */
 };
 
 /* ---- batches ---- */
@@ -139,6 +144,45 @@ static inline struct bus_endpoint net_endpoint(const struct net *net,
 	snprintf(at.state, sizeof(at.state), "ipc://%s/%s.%u.state", net->dir,
 		 link, i);
 	return at;
+}
+
+/* As the consumer binds it: behind the proxies, if there are any. */
+static inline struct bus_endpoint net_bound(const struct net *net,
+					    const char *link, uint32_t i)
+{
+	struct bus_endpoint at = net_endpoint(net, link, i);
+
+	if (net->wires) {
+		strcat(at.data, ".bound");
+		strcat(at.state, ".bound");
+	}
+	return at;
+}
+
+static inline struct proxy *net_wire(struct net *net, enum wire wire,
+				     uint32_t i)
+{
+	return &net->proxies[wire * NET_MOST + i];
+}
+
+/* Call before net_open(). */
+static inline void net_add_wires(struct net *net)
+{
+	const char *ipc = "ipc://";
+
+	net->wires = true;
+	net->proxies = xcalloc(WIRES * NET_MOST, sizeof(*net->proxies));
+	for (uint32_t i = 0; i < NET_MOST; i++)
+		for (int k = 0; k < WIRES; k++) {
+			const char *link = k < LAKE ? "raw" : "lake";
+			struct bus_endpoint a = net_endpoint(net, link, i);
+			struct bus_endpoint b = net_bound(net, link, i);
+			bool state = k == RAW_STATE || k == LAKE_STATE;
+
+			proxy_open(net_wire(net, (enum wire)k, i),
+				   (state ? a.state : a.data) + strlen(ipc),
+				   (state ? b.state : b.data) + strlen(ipc));
+		}
 }
 
 static inline void node_up(struct node *node)
@@ -280,7 +324,7 @@ static inline int net_work(void *arg, struct batch *in, struct batch **out,
 
 static inline void relay_open(struct test_relay *r)
 {
-	struct bus_endpoint in = net_endpoint(r->net, "raw", r->index);
+	struct bus_endpoint in = net_bound(r->net, "raw", r->index);
 	struct bus_endpoint outs[NET_MOST];
 	struct bus_relay_options options = {.name = "transformer.0",
 					    .in = &in,
@@ -347,7 +391,7 @@ static inline int net_accept(void *arg, struct batch *b, struct err *err)
 
 static inline void sink_open(struct test_sink *k)
 {
-	struct bus_endpoint in = net_endpoint(k->net, "lake", k->index);
+	struct bus_endpoint in = net_bound(k->net, "lake", k->index);
 	struct bus_sink_options options = {.name = "sink.0",
 					   .in = &in,
 					   .log_id = k->log_id,
@@ -471,9 +515,14 @@ static inline void net_close(struct net *net)
 		free(net->sinks[i].log);
 		buf_free(&net->sinks[i].saved);
 	}
+	for (uint32_t i = 0; net->wires && i < WIRES * NET_MOST; i++)
+		proxy_close(&net->proxies[i]);
+	free(net->proxies);
 	for (uint32_t i = 0; i < NET_MOST; i++) {
 		remove_socket(net_endpoint(net, "raw", i));
 		remove_socket(net_endpoint(net, "lake", i));
+		remove_socket(net_bound(net, "raw", i));
+		remove_socket(net_bound(net, "lake", i));
 	}
 	assert_int_equal(rmdir(net->dir), 0);
 }
@@ -487,6 +536,8 @@ static inline void node_turn(struct node *node)
 /* One turn of every node that runs. */
 static inline void net_turn(struct net *net)
 {
+	for (uint32_t i = 0; net->wires && i < WIRES * NET_MOST; i++)
+		proxy_turn(&net->proxies[i]);
 	for (uint32_t i = 0; i < NET_MOST; i++) {
 		struct test_sink *k = &net->sinks[i];
 

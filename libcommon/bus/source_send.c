@@ -1,0 +1,159 @@
+#include <inttypes.h>
+
+#include "base/log.h"
+#include "bus/source_inside.h"
+#include "bus/wire.h"
+
+#define BATCHES_A_TURN 32
+#define NOBODY	       UINT32_MAX
+
+bool source_usable(const struct peer *p)
+{
+	return p->heard && p->push.up;
+}
+
+static bool has_credit(const struct bus_source *s, uint32_t i)
+{
+	return s->window.lanes[i].inflight_bytes < s->window_bytes;
+}
+
+static bool can_send(const struct bus_source *s, uint32_t i)
+{
+	const struct peer *p = s->peers[i];
+
+	return source_usable(p) && has_credit(s, i) && p->push.writable;
+}
+
+/* Sends b with a sequence of a lane; 1 when ZeroMQ took it. */
+static int send_batch(struct bus_source *s, uint32_t i, struct batch *b,
+		      uint64_t position)
+{
+	const struct window_lane *l = &s->window.lanes[i];
+	struct batch_header header = b->header;
+
+	header.lane =
+	    (struct batch_lane){s->id, s->epoch, s->peers[i]->at.instance};
+	header.sequence = l->send;
+	if (position < s->replay_before)
+		header.flags |= BATCH_REPLAY;
+	if (!wire_send_batch(&s->peers[i]->push, b, &header))
+		return 0;
+	s->stats.batches_out++;
+	s->stats.events_out += header.events;
+	s->stats.bytes_out += batch_bytes(b);
+	return 1;
+}
+
+static int read_log(struct bus_source *s, struct flight *f, struct batch **b)
+{
+	char q[LOG_QUOTE_BYTES];
+	struct err err = {0};
+	int rc = s->events.read(s->events.arg, &f->position, &f->next, b, &err);
+
+	if (rc < 0)
+		log_error("log_unreadable", "position=%" PRIu64 " error=%s",
+			  f->position, log_quote(q, err.text));
+	return rc;
+}
+
+/* The next batch of a lane that has to go again; false when it must wait. */
+static bool send_again(struct bus_source *s, uint32_t i)
+{
+	const struct flight *old = window_again(&s->window, i);
+	struct flight f = {.position = old->position};
+	struct batch *b = NULL;
+	bool sent;
+	int rc;
+
+	if (s->stuck)
+		return false;
+	rc = read_log(s, &f, &b);
+	if (rc < 0) {
+		s->stuck = true;
+		return false;
+	}
+	if (rc == 0 || f.position != old->position) {
+		/* What was sent under this sequence cannot be sent again. */
+		source_need_epoch(s,
+				  "a record that is not acked cannot be read");
+		batch_unref(&b);
+		return false;
+	}
+	sent = send_batch(s, i, b, f.position);
+	batch_unref(&b);
+	if (sent) {
+		window_resent(&s->window, i);
+		s->stats.resends++;
+	}
+	return sent;
+}
+
+static bool look_ahead(struct bus_source *s)
+{
+	struct flight *f = &s->ahead_flight;
+
+	if (s->ahead)
+		return true;
+	if (s->dry || window_full(&s->window))
+		return false;
+	*f = (struct flight){.position = s->position};
+	if (read_log(s, f, &s->ahead) != 1) {
+		s->dry = true;
+		return false;
+	}
+	f->bytes = (uint32_t)batch_bytes(s->ahead);
+	f->events = s->ahead->header.events;
+	s->position = f->next;
+	s->stats.batches_in++;
+	s->stats.events_in += f->events;
+	s->stats.bytes_in += f->bytes;
+	return true;
+}
+
+/* The peer with the most credit of those that take something now. */
+static uint32_t most_credit(const struct bus_source *s)
+{
+	uint32_t best = NOBODY;
+
+	for (uint32_t i = 0; i < s->peer_count; i++) {
+		const struct window_lane *l = &s->window.lanes[i];
+
+		if (l->send < l->end || !can_send(s, i))
+			continue;
+		if (best == NOBODY ||
+		    l->inflight_bytes < s->window.lanes[best].inflight_bytes)
+			best = i;
+	}
+	return best;
+}
+
+/* One new batch; false when there is none or nobody takes it. */
+static bool send_new(struct bus_source *s)
+{
+	uint32_t i = most_credit(s);
+
+	if (i == NOBODY || !look_ahead(s) ||
+	    !send_batch(s, i, s->ahead, s->ahead_flight.position))
+		return false;
+	window_sent(&s->window, i, &s->ahead_flight);
+	batch_unref(&s->ahead);
+	return true;
+}
+
+bool source_send(struct bus_source *s)
+{
+	bool more = false;
+	int n;
+
+	for (uint32_t i = 0; i < s->peer_count; i++) {
+		const struct window_lane *l = &s->window.lanes[i];
+
+		for (n = 0; n < BATCHES_A_TURN && l->send < l->end; n++)
+			if (s->why || !can_send(s, i) || !send_again(s, i))
+				break;
+		more |= n == BATCHES_A_TURN;
+	}
+	for (n = 0; n < BATCHES_A_TURN && !s->why && send_new(s); n++)
+		;
+	return more || n == BATCHES_A_TURN;
+}
