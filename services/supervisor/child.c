@@ -145,8 +145,8 @@ static enum child_order back_off(struct child *c, const struct child_policy *p,
 	return CHILD_DO_NOTHING;
 }
 
-static enum child_order fail(struct child *c, const struct child_policy *p,
-			     int64_t now)
+static enum child_order give_up(struct child *c, const struct child_policy *p,
+				int64_t now)
 {
 	(void)p;
 	enter(c, CHILD_FAILED, now, 0);
@@ -162,7 +162,7 @@ static enum child_order died(struct child *c, const struct child_policy *p,
 
 	*oldest = now;
 	c->death_at = (c->death_at + 1) % p->restart_burst;
-	return spent ? fail(c, p, now) : back_off(c, p, now);
+	return spent ? give_up(c, p, now) : back_off(c, p, now);
 }
 
 static enum child_order ended(struct child *c, const struct child_policy *p,
@@ -187,7 +187,7 @@ static enum child_order ended_tempfail(struct child *c,
 static enum child_order ended_config(struct child *c,
 				     const struct child_policy *p, int64_t now)
 {
-	return c->wanted && c->at_fault ? fail(c, p, now) : ended(c, p, now);
+	return c->wanted && c->at_fault ? give_up(c, p, now) : ended(c, p, now);
 }
 
 typedef enum child_order transition(struct child *, const struct child_policy *,
@@ -210,7 +210,7 @@ static transition *const table[CHILD_STATES][CHILD_EVENTS] = {
 	    [CHILD_DEADLINE] = kill_hung,
 	    [CHILD_EXIT] = died,
 	    [CHILD_EXIT_TEMPFAIL] = back_off,
-	    [CHILD_EXIT_CONFIG] = fail,
+	    [CHILD_EXIT_CONFIG] = give_up,
 	},
     [CHILD_READY] =
 	{
@@ -221,7 +221,7 @@ static transition *const table[CHILD_STATES][CHILD_EVENTS] = {
 	    [CHILD_DEADLINE] = kill_hung,
 	    [CHILD_EXIT] = died,
 	    [CHILD_EXIT_TEMPFAIL] = back_off,
-	    [CHILD_EXIT_CONFIG] = fail,
+	    [CHILD_EXIT_CONFIG] = give_up,
 	},
     [CHILD_STOPPING] =
 	{
