@@ -184,7 +184,7 @@ static int open_http(struct run *run, struct err *err)
 	struct generator *state = run_state(run);
 	struct http_options options = {
 	    .listen = conf->listen,
-	    .listen_fd = run_listen_fd(run, run_label(run)),
+	    .listen_fd = run_listen_fd(run, "listen"),
 	    .max_connections = 64,
 	    .max_header_bytes = 16 << 10,
 	    .max_body_bytes = 64 << 10,

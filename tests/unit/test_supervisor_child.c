@@ -1,4 +1,7 @@
-/* The life of a supervised process, moved by a clock of the test's own. */
+/*
+ * The life of a supervised process, moved by a clock of the test's own.
+ * LINK: services/supervisor/child.c
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,8 +10,7 @@
 
 #include <cmocka.h>
 
-/* A service's file is in no library: the test takes it in whole. */
-#include "services/supervisor/child.c"
+#include "services/supervisor/child.h"
 
 #define MS 1000
 #define S  1000000

@@ -1,4 +1,7 @@
-/* The notices of children: what is understood, and from whom. */
+/*
+ * The notices of children: what is understood, and from whom.
+ * LINK: services/supervisor/notify.c
+ */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,8 +18,7 @@
 
 #include <cmocka.h>
 
-/* A service's file is in no library: the test takes it in whole. */
-#include "services/supervisor/notify.c"
+#include "services/supervisor/notify.h"
 
 static int parse(const char *text, struct notice *n)
 {
