@@ -179,47 +179,52 @@ static void add_line(struct lines *l, const struct file *f, const char *text,
 	l->count++;
 }
 
-/* Reads the end of a file that has `want` lines, back from its end. */
-static void read_tail(struct file *f, uint32_t want, struct lines *l)
+/* Where to begin to read for `want` lines: at most that many too many. */
+static off_t find_tail(const struct file *f, off_t end, uint32_t want,
+		       uint32_t *seen)
 {
-	struct buf text = {0};
-	struct stat st;
-	off_t at, end;
-	uint32_t seen = 0;
-	char *from;
+	off_t at = end;
 
-	if (fstat(f->fd, &st) != 0)
-		return;
-	f->inode = st.st_ino;
-	end = st.st_size;
-	for (at = end; at > 0 && seen <= want && end - at < MOST_TAIL_BYTES;) {
+	*seen = 0;
+	while (at > 0 && *seen <= want && end - at < MOST_TAIL_BYTES) {
 		off_t bytes = at < BLOCK_BYTES ? at : BLOCK_BYTES;
 		char block[BLOCK_BYTES];
 
 		at -= bytes;
 		if (pread(f->fd, block, (size_t)bytes, at) != bytes)
-			break;
+			return end;
 		for (off_t i = 0; i < bytes; i++)
-			seen += block[i] == '\n';
+			*seen += block[i] == '\n';
 	}
-	buf_reserve(&text, (size_t)(end - at) + 1);
-	if (pread(f->fd, text.data, (size_t)(end - at), at) == end - at)
-		text.used = (size_t)(end - at);
-	lseek(f->fd, end, SEEK_SET);
-	for (from = text.data; text.used && seen;) {
-		char *stop =
-		    memchr(from, '\n', text.used - (size_t)(from - text.data));
+	return at;
+}
 
-		if (!stop)
-			break;
+/* Adds the last `want` lines of a file; what follows the last is kept. */
+static void read_tail(struct file *f, uint32_t want, struct lines *l)
+{
+	struct stat st;
+	uint32_t seen;
+	char *text, *from, *stop;
+	size_t left;
+	off_t at;
+
+	if (fstat(f->fd, &st) != 0)
+		return;
+	f->inode = st.st_ino;
+	at = find_tail(f, st.st_size, want, &seen);
+	left = (size_t)(st.st_size - at);
+	from = text = xmalloc(left + 1);
+	if (pread(f->fd, text, left, at) != (ssize_t)left)
+		left = 0;
+	lseek(f->fd, st.st_size, SEEK_SET);
+	while (left && (stop = memchr(from, '\n', left))) {
 		if (seen-- <= want)
 			add_line(l, f, from, (size_t)(stop - from));
+		left -= (size_t)(stop - from) + 1;
 		from = stop + 1;
 	}
-	if (text.used)
-		buf_append(&f->partial, from,
-			   text.used - (size_t)(from - text.data));
-	buf_free(&text);
+	buf_append(&f->partial, from, left);
+	free(text);
 }
 
 static int by_time(const void *a, const void *b)

@@ -78,10 +78,12 @@ int place_find(struct place *p, const char *config, struct err *err)
 	int rc = 0;
 
 	*p = (struct place){0};
-	if (conf_load(&conf, config, &weft_kinds, &report) == 0)
+	if (conf_load(&conf, config, &weft_kinds, &report) == 0) {
 		take_place(p, conf->pipeline->run_dir, conf->pipeline->log_dir);
-	else if (!config || place_of_broken(p, config) != 0)
-		rc = err_set(err, EINVAL, "%s", buf_str(&report.lines));
+	} else if (!config || place_of_broken(p, config) != 0) {
+		err_set(err, EINVAL, "%s", buf_str(&report.lines));
+		rc = -1;
+	}
 	conf_free(&conf);
 	conf_report_free(&report);
 	return rc;
@@ -100,10 +102,10 @@ void place_free(struct place *p)
 cJSON *control_request(const char *op, const struct options *o)
 {
 	cJSON *request = cJSON_CreateObject();
+	int64_t timeout_ms = o->timeout_us / 1000;
 
 	cJSON_AddStringToObject(request, "op", op);
-	cJSON_AddNumberToObject(request, "timeout_ms",
-				(double)(o->timeout_us / 1000));
+	cJSON_AddNumberToObject(request, "timeout_ms", (double)timeout_ms);
 	if (o->target.name[0])
 		cJSON_AddStringToObject(request, "service", o->target.name);
 	if (o->target.instance >= 0)

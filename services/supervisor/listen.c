@@ -38,9 +38,9 @@ static int split(const char *address, char **host, char **port, struct err *err)
 
 	if (!colon || !colon[1]) {
 		free(copy);
-		return err_set(err, EINVAL,
-			       "listen = \"%s\": must be \"address:port\"",
-			       address);
+		err_set(err, EINVAL,
+			"listen = \"%s\": must be \"address:port\"", address);
+		return -1;
 	}
 	*colon = '\0';
 	*port = xstrdup(colon + 1);

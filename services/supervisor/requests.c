@@ -56,6 +56,13 @@ static bool is_target(const struct request *r, const struct instance *i)
 
 /* -- status -- */
 
+static double ms_between(int64_t from_mono_us, int64_t to_mono_us)
+{
+	int64_t ms = (to_mono_us - from_mono_us) / 1000;
+
+	return (double)ms;
+}
+
 static void add_instance(const struct instance *i, int64_t now, cJSON *to)
 {
 	const struct child *c = &i->child;
@@ -65,12 +72,11 @@ static void add_instance(const struct instance *i, int64_t now, cJSON *to)
 	cJSON_AddStringToObject(to, "kind", i->kind->name);
 	cJSON_AddStringToObject(to, "state", child_state_name(c->state));
 	cJSON_AddNumberToObject(to, "since_ms",
-				(double)((now - c->since_mono_us) / 1000));
+				ms_between(c->since_mono_us, now));
 	if (i->pid) {
 		cJSON_AddNumberToObject(to, "pid", i->pid);
-		cJSON_AddNumberToObject(
-		    to, "uptime_ms",
-		    (double)((now - i->spawned_mono_us) / 1000));
+		cJSON_AddNumberToObject(to, "uptime_ms",
+					ms_between(i->spawned_mono_us, now));
 	} else {
 		cJSON_AddNullToObject(to, "pid");
 		cJSON_AddNullToObject(to, "uptime_ms");
@@ -101,7 +107,7 @@ static void add_head(const struct supervisor *s, int64_t now, cJSON *to)
 	cJSON_AddStringToObject(to, "started_at",
 				clock_format(s->started_wall_us, text));
 	cJSON_AddNumberToObject(to, "uptime_ms",
-				(double)((now - s->started_mono_us) / 1000));
+				ms_between(s->started_mono_us, now));
 	cJSON_AddNumberToObject(to, "topology_generation",
 				(double)s->generation);
 	cJSON_AddNumberToObject(to, "notices_ignored",
