@@ -417,3 +417,30 @@ bool check_value(const struct rule *r, yyjson_val *v, bool nul,
 		return wrong_type(r, v, f, "an object");
 	return true;
 }
+
+/* The value at the end of a path, or NULL. */
+static yyjson_val *follow(const struct json *j, uint32_t first,
+			  const struct path *path)
+{
+	yyjson_val *v = NULL;
+
+	for (uint32_t i = first; i < j->member_count; i++)
+		if (j->members[i].name_bytes == path->names[0].bytes &&
+		    memcmp(j->members[i].name, path->names[0].text,
+			   path->names[0].bytes) == 0)
+			v = j->members[i].val;
+	for (uint32_t n = 1; v && n < path->count; n++)
+		v = yyjson_obj_getn(v, path->names[n].text,
+				    path->names[n].bytes);
+	return v && !json_is_null(v) ? v : NULL;
+}
+
+yyjson_val *rule_gather(const struct rule *rule, const struct json *j,
+			uint32_t first)
+{
+	yyjson_val *v = NULL;
+
+	for (uint32_t p = 0; !v && p < rule->from_count; p++)
+		v = follow(j, first, &rule->from[p]);
+	return v;
+}

@@ -21,6 +21,13 @@ struct finding {
 bool check_value(const struct rule *rule, yyjson_val *v, bool nul,
 		 struct finding *f) MUST_CHECK;
 
+/*
+ * The first value that is not null at the paths of a gathered rule, looked for
+ * among j's members from `first` on; or NULL.
+ */
+yyjson_val *rule_gather(const struct rule *rule, const struct json *j,
+			uint32_t first);
+
 /* Fills *f and returns false. The text is cut to fit. */
 bool finding_set(struct finding *f, enum intake_code code, const char *field,
 		 const char *fmt, ...) __attribute__((format(printf, 4, 5)));

@@ -200,6 +200,9 @@ static void compile_keys(struct compiler *c, const struct source *s,
 			     "when two events are the same");
 	identity = set_alloc(c->set, n ? n : 1, sizeof(*identity));
 	memcpy(identity, fields, n * sizeof(*identity));
+	for (uint32_t i = 0; i < n; i++)
+		m->masked_identity |=
+		    m->shape.rules[fields[i]].field->mask != CONTRACT_MASK_NONE;
 	m->identity = identity;
 	m->identity_count = n;
 }
@@ -317,7 +320,7 @@ static void compile_filled(struct compiler *c, struct model *m)
 		if (r->fill.bytes || r->value == VALUE_NOW ||
 		    r->value == VALUE_UUID)
 			bit_set(filled, i);
-		m->has_gathered |= r->gathered;
+		m->gathered_count += r->gathered;
 		/* Filled, hashed or flagged: each is at most this long. */
 		m->grow_bytes +=
 		    r->key.bytes + r->fill.bytes + 80 + r->name_bytes + 24;
@@ -441,6 +444,24 @@ static void check_chain(struct compiler *c, struct source *s)
 			     COMPILE_MAX_EXTENDS);
 }
 
+static void index_names(struct contract_set *set)
+{
+	uint32_t size = 16;
+
+	while (size < 4 * set->count)
+		size *= 2;
+	set->name_slots = set_alloc(set, size, sizeof(*set->name_slots));
+	set->name_mask = size - 1;
+	for (uint32_t i = 0; i < set->count; i++) {
+		const char *name = set->models[i]->pub.name;
+		uint64_t at = name_hash(name, strlen(name));
+
+		while (set->name_slots[at & set->name_mask])
+			at++;
+		set->name_slots[at & set->name_mask] = i + 1;
+	}
+}
+
 void compile_sources(struct compiler *c)
 {
 	for (uint32_t i = 0; i < c->source_count; i++)
@@ -461,4 +482,5 @@ void compile_sources(struct compiler *c)
 			compile_contract(c, s);
 	}
 	finish_matches(c);
+	index_names(c->set);
 }

@@ -195,22 +195,6 @@ static bool check_member(struct intake *in, struct json_member *m)
 	       r->field->on_violation != CONTRACT_REJECT;
 }
 
-/* The value at the end of a path, or NULL. */
-static yyjson_val *follow(const struct json *j, const struct event *e,
-			  const struct path *path)
-{
-	yyjson_val *v = NULL;
-
-	for (uint32_t i = e->first; i < j->member_count; i++)
-		if (is_named(&j->members[i], path->names[0].text,
-			     path->names[0].bytes))
-			v = j->members[i].val;
-	for (uint32_t n = 1; v && n < path->count; n++)
-		v = yyjson_obj_getn(v, path->names[n].text,
-				    path->names[n].bytes);
-	return v && !json_is_null(v) ? v : NULL;
-}
-
 /* Fields that several paths or a nested one may fill. */
 static bool check_gathered(struct intake *in)
 {
@@ -218,12 +202,9 @@ static bool check_gathered(struct intake *in)
 
 	for (uint32_t i = 0; i < e->model->shape.count; i++) {
 		const struct rule *r = &e->model->shape.rules[i];
-		yyjson_val *v = NULL;
+		yyjson_val *v;
 
-		if (!r->gathered)
-			continue;
-		for (uint32_t p = 0; !v && p < r->from_count; p++)
-			v = follow(&in->json, e, &r->from[p]);
+		v = r->gathered ? rule_gather(r, &in->json, e->first) : NULL;
 		if (!v)
 			continue;
 		bit_set(e->filled, i);
@@ -349,7 +330,7 @@ bool event_check(struct intake_run *run)
 	}
 	if (j->name_count > 1 && !json_names_unique(j))
 		return event_fault(in, j);
-	if (m->has_gathered && !check_gathered(in))
+	if (m->gathered_count && !check_gathered(in))
 		return false;
 	complete(run);
 	return check_required(in);

@@ -131,6 +131,11 @@ static const char *value_start(const char *at)
 	return json_skip_space(at + 1);
 }
 
+const char *json_value_start(struct json *j, yyjson_val *v)
+{
+	return value_start(json_string_end(j, v - 1));
+}
+
 /* Behind a value: the first byte of the next, or behind the closing bracket. */
 static const char *next_start(const char *at)
 {

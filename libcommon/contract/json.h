@@ -111,6 +111,9 @@ struct json_member *json_member_add(struct json *j);
 const char *json_walk_container(struct json *j, yyjson_val *v, const char *at,
 				unsigned depth);
 
+/* The first byte of the text of a member's value (v follows its key). */
+const char *json_value_start(struct json *j, yyjson_val *v);
+
 /* The end of a string's text (behind its quote) when it has escapes. */
 const char *json_string_end_slow(struct json *j, const yyjson_val *v);
 

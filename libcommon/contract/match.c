@@ -64,11 +64,14 @@ const struct model *match_event(const struct contract_set *set,
 const struct model *match_name(const struct contract_set *set, const char *name,
 			       size_t bytes)
 {
-	for (uint32_t i = 0; i < set->count; i++) {
-		const char *other = set->models[i]->pub.name;
+	for (uint64_t at = name_hash(name, bytes);; at++) {
+		uint32_t i = set->name_slots[at & set->name_mask];
+		const char *other;
 
+		if (!i)
+			return NULL;
+		other = set->models[i - 1]->pub.name;
 		if (strlen(other) == bytes && memcmp(other, name, bytes) == 0)
-			return set->models[i];
+			return set->models[i - 1];
 	}
-	return NULL;
 }

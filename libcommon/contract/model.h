@@ -129,8 +129,9 @@ struct model {
 	const int32_t *identity;
 	uint32_t identity_count;
 	const uint64_t *filled; /* fields with text to append when not seen */
-	bool has_gathered;
-	bool takes_data;   /* declares a member "data" of its own */
+	uint32_t gathered_count;
+	bool masked_identity; /* some field of the identity has a mask */
+	bool takes_data;      /* declares a member "data" of its own */
 	size_t grow_bytes; /* how much longer than its input a line may get */
 };
 
@@ -145,6 +146,8 @@ struct contract_set {
 	uint32_t typed_count; /* of them, those with an exact type */
 	uint32_t *type_slots; /* first match of a type by hash; +1, 0 = free */
 	uint32_t type_mask;
+	uint32_t *name_slots; /* models by hash of their name; +1, 0 = free */
+	uint32_t name_mask;
 	struct slice *files; /* name and text of each, as pinned */
 	struct slice *texts;
 	uint32_t file_count;

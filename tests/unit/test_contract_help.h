@@ -53,11 +53,10 @@ static inline void folder_make(struct folder *d)
 static inline void folder_put(const struct folder *d, const char *name,
 			      const char *text)
 {
-	char path[400];
-	FILE *f;
+	char *path = xasprintf("%s/%s", d->path, name);
+	FILE *f = fopen(path, "w");
 
-	snprintf(path, sizeof(path), "%s/%s", d->path, name);
-	f = fopen(path, "w");
+	free(path);
 	assert_non_null(f);
 	fputs(text, f);
 	fclose(f);
@@ -67,14 +66,15 @@ static inline void folder_remove_path(const char *path)
 {
 	DIR *dir = opendir(path);
 	struct dirent *e;
-	char inner[600];
+	char *inner;
 
 	while (dir && (e = readdir(dir))) {
 		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
 			continue;
-		snprintf(inner, sizeof(inner), "%s/%s", path, e->d_name);
+		inner = xasprintf("%s/%s", path, e->d_name);
 		if (unlink(inner) < 0)
 			folder_remove_path(inner);
+		free(inner);
 	}
 	if (dir)
 		closedir(dir);

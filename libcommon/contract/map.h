@@ -1,0 +1,75 @@
+/* The mapper's parts; private to this folder. */
+#ifndef WEFT_CONTRACT_MAP_H
+#define WEFT_CONTRACT_MAP_H
+
+#include "base/clock.h"
+#include "contract/check.h"
+#include "contract/json.h"
+#include "contract/mapper.h"
+#include "contract/mask.h"
+#include "contract/match.h"
+
+/* Where a value that the index names lies in the line being written. */
+struct spot {
+	uint32_t at; /* from the start of the line */
+	uint32_t bytes;
+	bool known;
+};
+
+/*
+ * A line being written. Members that stay as they are form runs: one copy each,
+ * commas between them included.
+ */
+struct line {
+	char *start;
+	char *at;
+	const char *run; /* text that waits to be copied, up to run_end */
+	const char *run_end;
+	uint32_t run_at; /* where it will begin in the line */
+};
+
+struct mapper {
+	struct json json;
+	struct mask_cache *cache;
+	struct mapper_counts counts;
+	struct finding finding;
+	struct buf flags; /* `field:code,field:code` of the event */
+	struct buf text;
+	int64_t created_at_us; /* what `created` says */
+	char created[CLOCK_TEXT_BYTES];
+
+	/* The event at hand. */
+	const struct contract_set *set;
+	const struct model *model;
+	const struct batch *batch;
+	const struct batch_event *event;
+	struct line line;
+	struct spot id, key, type;
+	int32_t unknown_member; /* the unknown column as sent, or -1 */
+	uint32_t unknown_count;
+	uint64_t seen[MODEL_SEEN_WORDS];
+};
+
+/*
+ * Writes the members of m->json mapped, at m->line.start, which has room for
+ * map_room() bytes. False with m->finding when the event cannot be mapped.
+ */
+bool map_members(struct mapper *m) MUST_CHECK;
+
+/* True when the event can be passed byte by byte. */
+bool map_is_plain(struct mapper *m);
+
+size_t map_room(const struct mapper *m);
+
+/* A value's mask at `out` (JSON text). Returns the end; NULL: leave it out. */
+char *map_mask(struct mapper *m, const struct rule *r,
+	       const struct json_member *member, char *out);
+
+/* Appends the event at hand to w as a dead letter for m->finding. */
+void map_dead_letter(struct mapper *m, struct batch_builder *w, bool parsed);
+
+/* A UUID (RFC 9562, version 8) that follows from the event and a name. */
+void map_uuid(const struct mapper *m, const char *name, size_t bytes,
+	      char text[37]);
+
+#endif

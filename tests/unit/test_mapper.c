@@ -1,0 +1,421 @@
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+#include "contract/mapper.h"
+#include "tests/unit/test_contract_help.h"
+
+#define EVENT(members)                                              \
+	"{\"event_id\":\"e1\",\"event_type\":\"t\",\"event_time\":" \
+	"\"2026-01-31T10:00:00Z\"" members "}"
+
+/* A batch mapped with a set; owned by the caller. */
+static struct batch *map_batch(struct contract_set *set, const struct batch *b,
+			       struct mapper_counts *counts)
+{
+	struct mapper *m = mapper_new();
+	struct batch_builder *w = batch_builder_new();
+	struct batch *out;
+
+	for (uint32_t i = 0; i < b->header.events; i++)
+		mapper_event(m, set, b, i, w);
+	out = batch_builder_seal(w, &b->header);
+	if (counts)
+		*counts = *mapper_get_counts(m);
+	batch_builder_free(&w);
+	mapper_free(&m);
+	return out;
+}
+
+/* The mapped line of one event under one contract; owned by the caller. */
+static char *map_text(const char *contract, const char *event)
+{
+	struct contract_set *set = set_of_text(contract);
+	struct taken *t = take_text(set, INTAKE_ONE, event);
+	struct batch *out;
+	char *line;
+
+	if (t->result.error_count)
+		print_error("%s\n", t->result.errors[0].text);
+	assert_int_equal(t->result.accepted, 1);
+	out = map_batch(set, t->batch, NULL);
+	line = line_of(out, 0);
+	batch_unref(&out);
+	taken_free(&t);
+	contract_set_unref(&set);
+	return line;
+}
+
+static void assert_maps(const char *contract, const char *event,
+			const char *wanted)
+{
+	char *line = map_text(contract, event);
+
+	assert_string_equal(line, wanted);
+	free(line);
+}
+
+static void what_needs_no_change_is_copied(void **state)
+{
+	struct contract_set *set = set_of_text(HEAD TAIL);
+	struct taken *t = take_text(
+	    set, INTAKE_ONE,
+	    "{ \"event_id\" : \"e1\",\"event_type\":\"t\",\"k\":\"\\u0041\","
+	    "\"event_time\":\"2026-01-31T10:00:00Z\"}");
+	struct mapper_counts counts;
+	struct batch *out = map_batch(set, t->batch, &counts);
+	char *line = line_of(out, 0);
+	const struct batch_event *e = &out->events[0];
+
+	(void)state;
+	assert_string_equal(
+	    line,
+	    "{ \"event_id\" : \"e1\",\"event_type\":\"t\",\"k\":\"\\u0041\","
+	    "\"event_time\":\"2026-01-31T10:00:00Z\"}");
+	assert_int_equal(counts.copied, 1);
+	assert_int_equal(counts.mapped, 0);
+	assert_int_equal(e->key_bytes, 1);
+	assert_memory_equal(out->payload + e->key_offset, "A", 1);
+	assert_int_equal(e->key_hash, t->batch->events[0].key_hash);
+	assert_int_equal(e->id_bytes, 2);
+	assert_memory_equal(out->payload + e->id_offset, "e1", 2);
+	free(line);
+	batch_unref(&out);
+	taken_free(&t);
+	contract_set_unref(&set);
+}
+
+static void numbers_and_strings_stay_as_sent(void **state)
+{
+	(void)state;
+	assert_maps(
+	    HEAD ",{ name = \"a\"; type = \"decimal(20,6)\"; },"
+		 "{ name = \"b\"; type = \"decimal(20,6)\"; },"
+		 "{ name = \"c\"; type = \"double\"; },"
+		 "{ name = \"d\"; type = \"int\"; },"
+		 "{ name = \"e\"; type = \"long\"; },"
+		 "{ name = \"f\"; type = \"string\"; },"
+		 "{ name = \"x\"; type = \"string\"; default = \"y\"; }" TAIL,
+	    EVENT(",\"a\":\"12345678901234.123456\",\"b\":1.10,\"c\":1e3,"
+		  "\"d\":-0,\"e\":9007199254740993,"
+		  "\"f\":\"\\ud83d\\ude00\\u00e9é😀\\/\\n\""),
+	    EVENT(",\"a\":\"12345678901234.123456\",\"b\":1.10,\"c\":1e3,"
+		  "\"d\":-0,\"e\":9007199254740993,"
+		  "\"f\":\"\\ud83d\\ude00\\u00e9é😀\\/\\n\",\"x\":\"y\""));
+}
+
+static void nulls_are_left_out_or_kept_or_defaulted(void **state)
+{
+	(void)state;
+	assert_maps(
+	    HEAD ",{ name = \"a\"; type = \"int\"; },"
+		 "{ name = \"b\"; type = \"int\"; nulls = \"emit\"; },"
+		 "{ name = \"c\"; type = \"int\"; default = 7; },"
+		 "{ name = \"d\"; type = \"int\"; default = 8; "
+		 "default_null = true; }" TAIL,
+	    EVENT(",\"a\":null,\"b\":null,\"c\":null,\"d\":null,\"k\":\"v\""),
+	    EVENT(",\"b\":null,\"k\":\"v\",\"d\":8"));
+	assert_maps("nulls = \"emit\";" HEAD TAIL,
+		    EVENT(",\"k\":null,\"custom_properties\":null"),
+		    EVENT(",\"k\":null,\"custom_properties\":null"));
+}
+
+static void fields_are_renamed_and_gathered(void **state)
+{
+	(void)state;
+	assert_maps(
+	    HEAD ",{ name = \"a\"; type = \"int\"; from = \"A\"; },"
+		 "{ name = \"b\"; type = \"string\"; "
+		 "from = [\"x.y\", \"z\"]; },"
+		 "{ name = \"c\"; type = \"dynamic\"; from = \"x.w\"; }" TAIL,
+	    EVENT(",\"A\":1,\"k\":\"v\",\"x\":{\"w\":[1, {}],\"y\":\"Y\"}"),
+	    EVENT(",\"a\":1,\"k\":\"v\",\"b\":\"Y\",\"c\":[1, {}]"));
+	assert_maps(HEAD ",{ name = \"b\"; type = \"boolean\"; "
+			 "from = [\"x.y\", \"z\"]; }" TAIL,
+		    EVENT(",\"x\":{\"y\":null},\"z\":true,\"k\":\"v\""),
+		    EVENT(",\"k\":\"v\",\"b\":true"));
+}
+
+static void unknown_members_go_into_the_column(void **state)
+{
+	(void)state;
+	assert_maps(HEAD TAIL, EVENT(",\"u\":1,\"k\":\"v\",\"w\":{\"a\":[]}"),
+		    EVENT(",\"k\":\"v\",\"custom_properties\":{\"u\":1,"
+			  "\"w\":{\"a\":[]}}"));
+	assert_maps(HEAD TAIL,
+		    EVENT(",\"custom_properties\":{\"u\":\"mine\"},\"u\":1,"
+			  "\"w\":2"),
+		    EVENT(",\"custom_properties\":{\"u\":\"mine\",\"w\":2}"));
+	assert_maps(HEAD TAIL, EVENT(",\"custom_properties\":{},\"u\":1"),
+		    EVENT(",\"custom_properties\":{\"u\":1}"));
+	assert_maps("unknown_fields = \"drop\";" HEAD TAIL,
+		    EVENT(",\"u\":1,\"k\":\"v\",\"w\":{\"a\":[]}"),
+		    EVENT(",\"k\":\"v\""));
+}
+
+static void violations_flag_or_null(void **state)
+{
+	(void)state;
+	assert_maps(
+	    HEAD ",{ name = \"a\"; type = \"int\"; max = 5; "
+		 "on_violation = \"flag\"; },"
+		 "{ name = \"b\"; type = \"int\"; on_violation = \"flag\"; },"
+		 "{ name = \"c\"; type = \"int\"; on_violation = \"null\"; },"
+		 "{ name = \"d\"; type = \"string\"; max_length = 2; "
+		 "on_violation = \"flag\"; }" TAIL,
+	    EVENT(",\"a\":9,\"b\":\"x\",\"c\":1.5,\"d\":\"abc\",\"k\":\"v\""),
+	    EVENT(",\"a\":9,\"d\":\"abc\",\"k\":\"v\",\"dq_flags\":"
+		  "\"a:out_of_range,b:wrong_type,d:too_long\""));
+}
+
+static void values_are_made_from_batch_and_event(void **state)
+{
+	(void)state;
+	char *line = map_text(
+	    HEAD ",{ name = \"at\"; type = \"datetime\"; value = \"now\"; },"
+		 "{ name = \"site\"; type = \"string\"; value = \"const\"; "
+		 "const = \"a\\\"b\"; },"
+		 "{ name = \"u\"; type = \"guid\"; value = \"uuid\"; }" TAIL,
+	    EVENT(",\"site\":\"sent\""));
+	char *again = map_text(
+	    HEAD ",{ name = \"at\"; type = \"datetime\"; value = \"now\"; },"
+		 "{ name = \"site\"; type = \"string\"; value = \"const\"; "
+		 "const = \"a\\\"b\"; },"
+		 "{ name = \"u\"; type = \"guid\"; value = \"uuid\"; }" TAIL,
+	    EVENT(",\"site\":\"sent\""));
+
+	assert_non_null(strstr(line, ",\"at\":\"" NOW_TEXT "\","));
+	assert_non_null(strstr(line, ",\"site\":\"a\\\"b\",\"u\":\""));
+	assert_null(strstr(line, "sent"));
+	assert_string_equal(line, again);
+	free(line);
+	free(again);
+}
+
+/* What OpenSSL's own HMAC says, in hex. */
+static void hmac_hex(const char *value, char hex[65])
+{
+	unsigned char digest[32];
+	unsigned bytes = 0;
+
+	assert_non_null(HMAC(EVP_sha256(), SECRET, SECRET_BYTES,
+			     (const unsigned char *)value, strlen(value),
+			     digest, &bytes));
+	for (int i = 0; i < 32; i++)
+		snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+}
+
+#define HASHED \
+	HEAD ",{ name = \"m\"; type = \"string\"; mask = \"hash\"; }" TAIL
+
+static void hashes_are_those_of_an_independent_hmac(void **state)
+{
+	char longest[2001];
+	const char *values[] = {"", "a", "jane@example.com", "Zoë 😀", longest};
+
+	(void)state;
+	memset(longest, 'x', 2000);
+	longest[2000] = '\0';
+	for (size_t i = 0; i < 5; i++) {
+		char hex[65];
+		char *event = xasprintf(EVENT(",\"m\":\"%s\""), values[i]);
+		char *wanted;
+
+		hmac_hex(values[i], hex);
+		wanted = xasprintf(EVENT(",\"m\":\"%s\""), hex);
+		assert_maps(HASHED, event, wanted);
+		free(event);
+		free(wanted);
+	}
+}
+
+static void a_hash_is_of_the_value_not_of_its_spelling(void **state)
+{
+	char *plain = map_text(HASHED, EVENT(",\"m\":\"jane\""));
+	char *escaped = map_text(HASHED, EVENT(",\"m\":\"j\\u0061ne\""));
+
+	(void)state;
+	assert_string_equal(plain, escaped);
+	free(plain);
+	free(escaped);
+}
+
+static void masks_leave_what_they_say(void **state)
+{
+#define MASKED(kind) \
+	HEAD ",{ name = \"m\"; type = \"string\"; mask = " kind "; }" TAIL
+	(void)state;
+	assert_maps(MASKED("\"redact\""), EVENT(",\"m\":\"secret\""),
+		    EVENT(",\"m\":\"***\""));
+	assert_maps(MASKED("\"last4\""), EVENT(",\"m\":\"4111111111111234\""),
+		    EVENT(",\"m\":\"****1234\""));
+	assert_maps(MASKED("\"last4\""), EVENT(",\"m\":\"1234\""),
+		    EVENT(",\"m\":\"****\""));
+	assert_maps(MASKED("\"last4\""), EVENT(",\"m\":\"abc\\né\\\"😀z\""),
+		    EVENT(",\"m\":\"****é\\\"😀z\""));
+	assert_maps(MASKED("\"truncate\"; mask_keep = 3"),
+		    EVENT(",\"m\":\"a\\n😀more\""), EVENT(",\"m\":\"a\\n😀\""));
+	assert_maps(MASKED("\"truncate\"; mask_keep = 2"),
+		    EVENT(",\"m\":\"\\ud83d\\ude00\\u00e9more\""),
+		    EVENT(",\"m\":\"\\ud83d\\ude00\\u00e9\""));
+	assert_maps(MASKED("\"truncate\"; mask_keep = 3"),
+		    EVENT(",\"m\":\"ab\""), EVENT(",\"m\":\"ab\""));
+	assert_maps(HEAD ",{ name = \"m\"; type = \"long\"; "
+			 "mask = \"redact\"; }" TAIL,
+		    EVENT(",\"m\":5,\"k\":\"v\""), EVENT(",\"k\":\"v\""));
+}
+
+static void a_masked_key_is_masked_in_the_index_too(void **state)
+{
+	struct contract_set *set = set_of_text(
+	    "name = \"t\"; version = 1; doc = \"d\";"
+	    "match = { event_type = \"t\"; };"
+	    "identity = [\"mail\", \"event_type\"]; partition_key = \"mail\";"
+	    "unknown_fields = \"drop\"; fields = ("
+	    "{ name = \"event_type\"; type = \"string\"; },"
+	    "{ name = \"mail\"; type = \"string\"; mask = \"hash\"; });");
+	struct taken *t = take_text(
+	    set, INTAKE_ONE, "{\"event_type\":\"t\",\"mail\":\"jane@x.y\"}");
+	struct batch *out = map_batch(set, t->batch, NULL);
+	const struct batch_event *e = &out->events[0];
+	char hex[65];
+
+	(void)state;
+	hmac_hex("jane@x.y", hex);
+	assert_int_equal(e->key_bytes, 64);
+	assert_memory_equal(out->payload + e->key_offset, hex, 64);
+	assert_int_equal(e->key_hash, t->batch->events[0].key_hash);
+	assert_int_equal(e->id_bytes, 64);
+	assert_null(memmem(out->payload, out->header.payload_bytes, "jane", 4));
+	batch_unref(&out);
+	taken_free(&t);
+	contract_set_unref(&set);
+}
+
+static void mapping_is_a_pure_function(void **state)
+{
+	struct contract_set *set = set_of_folder("etc/contracts");
+	struct taken *t = take_text(
+	    set, INTAKE_BATCH,
+	    "[{\"event_type\":\"order.placed\",\"event_source\":\"s\","
+	    "\"customer_email\":\"a@b.c\",\"order_id\":\"o\",\"zz\":1},"
+	    "{\"event_type\":\"customer.query\",\"event_source\":\"s\","
+	    "\"query_text\":\"what?\",\"customer_id\":\"c\"}]");
+	struct batch *one = map_batch(set, t->batch, NULL);
+	struct batch *two = map_batch(set, t->batch, NULL);
+
+	(void)state;
+	assert_int_equal(one->header.events, 2);
+	assert_int_equal(one->header.body_crc, two->header.body_crc);
+	assert_int_equal(one->header.payload_bytes, two->header.payload_bytes);
+	assert_memory_equal(one->payload, two->payload,
+			    one->header.payload_bytes);
+	batch_unref(&one);
+	batch_unref(&two);
+	taken_free(&t);
+	contract_set_unref(&set);
+}
+
+/* A batch of one event that no intake has seen. */
+static struct batch *raw_batch(const char *stream, const char *text,
+			       size_t bytes)
+{
+	struct batch_builder *w = batch_builder_new();
+	struct batch_header header = {.created_at_us = NOW_US};
+	struct batch_event e = {.bytes = (uint32_t)bytes};
+	struct batch *b;
+
+	e.stream = batch_builder_stream(w, stream, strlen(stream));
+	memcpy(batch_builder_room(w, bytes + 1), text, bytes);
+	batch_builder_room(w, bytes + 1)[bytes] = '\n';
+	batch_builder_commit(w, bytes + 1);
+	batch_builder_event(w, &e);
+	header.trace[0] = 0xab;
+	b = batch_builder_seal(w, &header);
+	batch_builder_free(&w);
+	return b;
+}
+
+static char *letter_of(struct contract_set *set, const char *stream,
+		       const char *text, size_t bytes)
+{
+	struct batch *b = raw_batch(stream, text, bytes);
+	struct mapper_counts counts;
+	struct batch *out = map_batch(set, b, &counts);
+	char name[BATCH_STREAM_NAME_BYTES + 1];
+	const struct batch_event *e = &out->events[0];
+	char *line = line_of(out, 0);
+
+	assert_int_equal(counts.dead_letters, 1);
+	assert_string_equal(batch_stream(out, e->stream, name), "dead_letter");
+	assert_int_equal(e->type_bytes, 11);
+	assert_memory_equal(out->payload + e->type_offset, "dead_letter", 11);
+	assert_int_equal(e->id_bytes, 36);
+	assert_memory_equal(out->payload + e->id_offset, line + 13, 36);
+	batch_unref(&out);
+	batch_unref(&b);
+	return line;
+}
+
+static void an_event_that_cannot_be_mapped_is_a_dead_letter(void **state)
+{
+	struct contract_set *set = set_of_folder("etc/contracts");
+	const char *text = "{\"event_source\":\"s\",\"a\":\"x\\n\"}";
+	char *line = letter_of(set, "gone", text, strlen(text));
+
+	(void)state;
+	assert_non_null(strstr(line, "\"event_type\":\"dead_letter\""));
+	assert_non_null(strstr(line, "\"code\":\"no_contract\""));
+	assert_non_null(strstr(line, "\"stage\":\"transformer\""));
+	assert_non_null(strstr(line, "\"stream\":\"gone\""));
+	assert_non_null(strstr(line, "\"source\":\"s\""));
+	assert_non_null(strstr(line, "\"received_at\":\"" NOW_TEXT "\""));
+	assert_non_null(strstr(line, "\"trace\":\"ab000000"));
+	assert_non_null(strstr(line,
+			       "\"original\":\"{\\\"event_source\\\":\\\"s\\\","
+			       "\\\"a\\\":\\\"x\\\\n\\\"}\""));
+	free(line);
+	line = letter_of(set, "order", "{\"a\xff\":", 6);
+	assert_non_null(strstr(line, "\"code\":\"malformed_json\""));
+	assert_non_null(strstr(line, "\"original\":\"{\\\"a\\u00ff\\\":\""));
+	free(line);
+	contract_set_unref(&set);
+}
+
+static void a_dead_letter_is_masked(void **state)
+{
+	struct contract_set *set = set_of_folder("etc/contracts");
+	const char *text = "{\"customer_name\":\"Jane\",\"query_text\":\"hm\","
+			   "\"custom_properties\":5,\"u\":1}";
+	char *line = letter_of(set, "customer", text, strlen(text));
+
+	(void)state;
+	assert_non_null(strstr(line, "\"code\":\"wrong_type\""));
+	assert_non_null(strstr(line, "\"field\":\"custom_properties\""));
+	assert_null(strstr(line, "Jane"));
+	assert_non_null(strstr(line, "\\\"query_text\\\":\\\"***\\\""));
+	assert_non_null(strstr(line, "\\\"u\\\":1}"));
+	free(line);
+	contract_set_unref(&set);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(what_needs_no_change_is_copied),
+	    cmocka_unit_test(numbers_and_strings_stay_as_sent),
+	    cmocka_unit_test(nulls_are_left_out_or_kept_or_defaulted),
+	    cmocka_unit_test(fields_are_renamed_and_gathered),
+	    cmocka_unit_test(unknown_members_go_into_the_column),
+	    cmocka_unit_test(violations_flag_or_null),
+	    cmocka_unit_test(values_are_made_from_batch_and_event),
+	    cmocka_unit_test(hashes_are_those_of_an_independent_hmac),
+	    cmocka_unit_test(a_hash_is_of_the_value_not_of_its_spelling),
+	    cmocka_unit_test(masks_leave_what_they_say),
+	    cmocka_unit_test(a_masked_key_is_masked_in_the_index_too),
+	    cmocka_unit_test(mapping_is_a_pure_function),
+	    cmocka_unit_test(an_event_that_cannot_be_mapped_is_a_dead_letter),
+	    cmocka_unit_test(a_dead_letter_is_masked),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
