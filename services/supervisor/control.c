@@ -232,7 +232,7 @@ static int listen_at(const char *path, struct err *err)
 	mask = umask(0177);
 	rc = bind(fd, (struct sockaddr *)&at, sizeof(at));
 	umask(mask);
-	if (rc != 0 || listen(fd, CONTROL_MAX_CLIENTS) != 0) {
+	if (rc != 0 || listen(fd, SOMAXCONN) != 0) {
 		err_errno(err, errno, "cannot listen on %s", path);
 		close(fd);
 		return -1;

@@ -23,6 +23,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -380,6 +381,20 @@ static int run(struct supervisor *s)
 	return s->exit_code;
 }
 
+/*
+ * A login shell's limit of 1024 is too low for a collector's connections, and
+ * services take theirs over from here.
+ */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int main(int argc, char **argv)
 {
 	struct supervisor s = {.kinds = &weft_kinds,
@@ -393,6 +408,7 @@ int main(int argc, char **argv)
 	if (code >= 0)
 		return code;
 	prctl(PR_SET_DUMPABLE, 0); /* its configuration has secrets */
+	raise_descriptor_limit();
 	make_path_absolute(&s, absolute);
 	return run(&s);
 }
