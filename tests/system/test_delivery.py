@@ -1,0 +1,267 @@
+"""What is acknowledged arrives: whole runs, kills under load, failing disks.
+
+The generator is the client: it writes down each event id that was acknowledged.
+Nothing of it may be missing from the output, and nothing else may be in it.
+"""
+
+import hashlib
+import hmac
+import json
+import os
+import signal
+import subprocess
+import uuid
+from decimal import Decimal
+
+import pytest
+import requests
+
+from conftest import BUILD, LIBEXEC, WAIT_S, wait_for
+
+LOAD_TIMEOUT_S = 120
+
+
+class Load:
+    """A run of the generator beside the test."""
+
+    def __init__(self, pipeline, *options):
+        self.ledger = pipeline.folder / f"ledger-{uuid.uuid4().hex}"
+        self.process = subprocess.Popen(
+            [LIBEXEC / "generator", "--url", pipeline.url, "--ledger",
+             self.ledger, *map(str, options)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def acknowledged(self):
+        """The event ids that were acknowledged so far, in their order."""
+        if not self.ledger.exists():
+            return []
+        return self.ledger.read_text().split()
+
+    def finish(self):
+        """Waits for its end and returns its report."""
+        out, err = self.process.communicate(timeout=LOAD_TIMEOUT_S)
+        assert self.process.returncode == 0, f"generator failed: {err}\n{out}"
+        return json.loads(out)
+
+    def kill(self):
+        self.process.kill()
+        self.process.communicate()
+
+
+@pytest.fixture
+def load(pipeline):
+    """Makes runs of the generator against the pipeline."""
+    made = []
+
+    def make(*options):
+        made.append(Load(pipeline, *options))
+        return made[-1]
+    yield make
+    for one in made:
+        if one.process.poll() is None:
+            one.kill()
+
+
+def delivered_ids(pipeline):
+    return [event["event_id"] for event in pipeline.delivered()]
+
+
+def wait_delivered(pipeline, ids, timeout=60):
+    """Waits until every id is in the output; returns the output's ids."""
+    wanted = set(ids)
+
+    def all_there():
+        found = delivered_ids(pipeline)
+        return found if wanted <= set(found) else None
+    return wait_for(all_there, timeout, lambda: (
+        f"{len(wanted - set(delivered_ids(pipeline)))} of {len(wanted)} "
+        f"acknowledged events are missing\n{pipeline.logs()}"))
+
+
+def post(pipeline, event, timeout=30):
+    return requests.post(pipeline.url + "/events", json=event, timeout=timeout)
+
+
+# --- what arrives ---------------------------------------------------------------
+
+def test_a_run_reconciles_exactly(pipeline, load):
+    pipeline.start()
+    run = load("--count", 30000, "--bad-share", 0.02, "--seed", 7)
+    report = run.finish()
+    rejected = sum(report["rejected"].values())
+    assert report["accepted"] + rejected == report["sent"] == 30000
+    assert report["mismatches"] == 0 and all(report["rejected"].values())
+    found = wait_delivered(pipeline, run.acknowledged())
+    assert sorted(found) == sorted(run.acknowledged())
+    assert len(found) == report["accepted"]
+
+
+def test_single_events_reconcile_exactly(pipeline, load):
+    pipeline.start()
+    run = load("--count", 3000, "--batch", 1, "--bad-share", 0.05,
+               "--connections", 16)
+    report = run.finish()
+    found = wait_delivered(pipeline, run.acknowledged())
+    assert sorted(found) == sorted(run.acknowledged())
+    assert len(found) == report["accepted"]
+
+
+def test_values_arrive_as_they_were_sent(pipeline):
+    pipeline.start()
+    event = (
+        '{"event_id":"5f0c0b1e-6f0a-4a58-9d5e-0a6d1c1f7b11",'
+        '"event_type":"order.placed","event_source":"store-front",'
+        '"event_time":"2026-02-03T04:05:06.789012+02:00",'
+        '"order_id":"Ω-17 \\u00e9\\ud83d\\udc4d \\"quoted\\" \\\\ \\/",'
+        '"order_total":123456789012.345678,"item_count":2147483647,'
+        '"order_items":[{"productId":1,"price":1.10,"n":1e3,"deep":[[],{}]}],'
+        '"processing_duration_ms":0,"ai_assisted":true,'
+        '"custom_properties":{"big":9007199254740993,"small":-0.10,'
+        '"none":null,"text":"日本語"}}')
+    answer = requests.post(pipeline.url + "/events", data=event.encode(),
+                           headers={"Content-Type": "application/json"},
+                           timeout=30)
+    assert answer.status_code == 202, answer.text
+    wait_for(pipeline.delivered)
+    (path,) = pipeline.out_dir.glob("order-*.ndjson")
+    got = json.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
+    sent = json.loads(event, parse_float=Decimal)
+    assert {k: got[k] for k in sent} == sent
+    assert str(got["order_items"][0]["price"]) == "1.10"
+    assert '"order_total":123456789012.345678' in path.read_text()
+
+
+def test_names_leave_only_as_keyed_hashes(pipeline):
+    pipeline.start()
+    answer = post(pipeline, {
+        "event_type": "order.placed", "order_id": "O-1",
+        "customer_name": "Łukasz O'Neill", "customer_email": "l@example.com"})
+    assert answer.status_code == 202, answer.text
+    (event,) = wait_for(pipeline.delivered)
+    secret = (pipeline.state_dir / "secret").read_text().strip().encode()
+    for field, value in (("customer_name", "Łukasz O'Neill"),
+                         ("customer_email", "l@example.com")):
+        assert event[field] == hmac.new(secret, value.encode(),
+                                        hashlib.sha256).hexdigest()
+
+
+# --- kills under load -------------------------------------------------------------
+
+@pytest.mark.parametrize("service", ["collector", "transformer",
+                                     "eventhub-publisher", "metrics"])
+def test_kill_of_one_service_loses_nothing(pipeline, load, service):
+    pipeline.start()
+    run = load("--rate", 10000, "--count", 60000)
+    for _ in range(3):
+        seen = len(run.acknowledged())
+        wait_for(lambda: len(run.acknowledged()) > seen + 5000)
+        old = pipeline.kill(service)
+        pipeline.wait_restarted(service, old)
+    report = run.finish()
+    assert report["mismatches"] == 0
+    found = wait_delivered(pipeline, run.acknowledged())
+    assert set(found) == set(run.acknowledged())
+    if service in ("transformer", "metrics"):
+        assert len(found) == len(set(found)), "nothing was replayed"
+
+
+def test_kill_of_everything_loses_nothing(pipeline, load):
+    pipeline.start()
+    runs = []
+    for seed in range(3):
+        runs.append(load("--rate", 20000, "--count", 0, "--seed", seed,
+                         "--give-up", "60s"))
+        wait_for(lambda: len(runs[-1].acknowledged()) > 5000)
+        pids = pipeline.pids()
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        runs[-1].kill()
+        wait_for(lambda: pipeline.ctl("status").code == 3)
+        pipeline.start()
+    acknowledged = [i for run in runs for i in run.acknowledged()]
+    wait_delivered(pipeline, acknowledged)
+
+
+def test_stop_leaves_nothing_in_flight(pipeline, load):
+    pipeline.start()
+    run = load("--count", 20000)
+    run.finish()
+    pipeline.stop()
+    assert sorted(delivered_ids(pipeline)) == sorted(run.acknowledged())
+
+
+# --- a disk that fails --------------------------------------------------------------
+
+class Disk:
+    """What the preloaded shim reads before each sync."""
+
+    def __init__(self, pipeline):
+        self.word = pipeline.folder / "fault"
+        self.set("ok")
+        pipeline.env["LD_PRELOAD"] = str(
+            BUILD / "tests" / "preload" / "faultdisk.so")
+        pipeline.env["WEFT_FAULT_FILE"] = str(self.word)
+        pipeline.env["ASAN_OPTIONS"] = "verify_asan_link_order=0:" + \
+            os.environ.get("ASAN_OPTIONS", "")
+
+    def set(self, word):
+        new = self.word.with_suffix(".new")
+        new.write_text(word)
+        new.rename(self.word)
+
+
+@pytest.fixture
+def disk(pipeline):
+    """A disk of the pipeline that fails on demand."""
+    one = Disk(pipeline)
+    pipeline.sections["collector"] |= {"segment_size": "1MiB",
+                                       "ack_timeout": "1s"}
+    yield one
+    one.set("ok")
+
+
+ORDER = {"event_type": "order.placed", "order_id": "O-1"}
+
+
+def fill_a_segment(pipeline):
+    """Posts what needs a new segment of the collector's log; the answers."""
+    events = [dict(ORDER, custom_properties={"pad": "x" * 10000})] * 150
+    return requests.post(pipeline.url + "/events/batch", json=events,
+                         timeout=30)
+
+
+@pytest.mark.parametrize("fault", ["eio", "hang"])
+def test_no_2xx_without_a_sync(pipeline, disk, fault):
+    pipeline.start()
+    assert post(pipeline, ORDER).status_code == 202
+    disk.set(fault)
+    for _ in range(3):
+        answer = post(pipeline, ORDER)
+        assert answer.status_code == 503, answer.text
+        assert "Retry-After" in answer.headers
+    disk.set("ok")
+    wait_for(lambda: post(pipeline, ORDER).status_code == 202, WAIT_S)
+
+
+@pytest.mark.parametrize("fault", ["dir-eio", "dir-hang"])
+def test_no_2xx_without_the_directory_sync(pipeline, disk, fault):
+    pipeline.start()
+    assert fill_a_segment(pipeline).status_code == 202
+    disk.set(fault)
+    answers = [fill_a_segment(pipeline).status_code for _ in range(3)]
+    # The record that ends a segment still lies in one that is durable.
+    assert answers[1:] == [503, 503], answers
+    disk.set("ok")
+    wait_for(lambda: fill_a_segment(pipeline).status_code == 202, WAIT_S)
+
+
+def test_output_files_are_exact_after_a_failed_sync(pipeline, disk, load):
+    pipeline.start()
+    run = load("--rate", 5000, "--count", 20000)
+    wait_for(lambda: len(run.acknowledged()) > 3000)
+    disk.set("eio")
+    wait_for(lambda: "backend_failed" in pipeline.log("eventhub-publisher.0"))
+    disk.set("ok")
+    run.finish()
+    found = wait_delivered(pipeline, run.acknowledged())
+    assert sorted(set(found)) == sorted(run.acknowledged())
