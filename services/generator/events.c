@@ -387,7 +387,7 @@ static void spoil(struct events *e, enum event_fault fault)
 	case FAULT_OUT_OF_RANGE:
 		/* event_time is written last for all but this one */
 		key(e, "event_time");
-		buf_text(e->out, "\"2026-02-30T25:61:00Z\"");
+		buf_text(e->out, "\"1492-10-12T00:00:00Z\"");
 		break;
 	case FAULT_TOO_LONG:
 		key(e, "workload_id");

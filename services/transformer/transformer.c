@@ -1,0 +1,194 @@
+/*
+ * NAME       transformer - applies contracts to batches on their way to sinks
+ * IN         link raw: batches of validated events, in lanes
+ * WORK       each event is mapped, masked and completed by the contract set
+ *            that its batch names; what cannot be mapped becomes a dead letter
+ * OUT        every sink link: exactly one batch for each batch received, to
+ *            every instance, holding the events whose key falls to it
+ * GUARANTEE  keeps no data: it acks upstream what all sinks have on disk
+ * ON FAILURE sources send again from their logs; the same batch and contracts
+ *            give the same bytes
+ */
+#include "services/transformer/tables.h"
+
+#include <string.h>
+
+#include "base/log.h"
+#include "contract/mapper.h"
+#include "run/run.h"
+#include "services/kinds.h"
+
+/* The instances of one sink link: they share the events by key. */
+struct outlet {
+	uint32_t first; /* in state.endpoints */
+	uint32_t count;
+};
+
+struct transformer {
+	struct bus_relay *relay;
+	struct mapper *mapper;
+	struct bus_endpoint endpoints[BUS_MAX_PEERS];
+	uint32_t endpoint_count;
+	struct outlet outlets[BUS_MAX_PEERS];
+	uint32_t outlet_count;
+	struct batch_builder *builders[BUS_MAX_PEERS];
+};
+
+/* Groups the endpoints, which come link by link, into outlets. */
+static void find_outlets(struct transformer *state)
+{
+	state->outlet_count = 0;
+	for (uint32_t i = 0; i < state->endpoint_count; i++) {
+		if (i == 0 || strcmp(state->endpoints[i].link,
+				     state->endpoints[i - 1].link) != 0)
+			state->outlets[state->outlet_count++] =
+			    (struct outlet){.first = i};
+		state->outlets[state->outlet_count - 1].count++;
+	}
+}
+
+static void map_batch(struct transformer *state, struct contract_set *set,
+		      const struct batch *in, const struct outlet *outlet)
+{
+	for (uint32_t i = 0; i < in->header.events; i++) {
+		uint32_t share =
+		    outlet->count == 1
+			? 0
+			: (uint32_t)(in->events[i].key_hash % outlet->count);
+
+		mapper_event(state->mapper, set, in, i,
+			     state->builders[outlet->first + share]);
+	}
+}
+
+/* Outlets of the same width get the same batches: mapping is done once. */
+static const struct outlet *same_width(const struct transformer *state,
+				       uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (state->outlets[i].count == state->outlets[n].count)
+			return &state->outlets[i];
+	return NULL;
+}
+
+static int on_batch(void *arg, struct batch *in, struct batch **out,
+		    struct err *err)
+{
+	struct run *run = arg;
+	struct transformer *state = run_state(run);
+	struct batch_header header = in->header;
+	struct contract_set *set =
+	    run_contracts_of(run, in->header.contract_set, err);
+
+	if (!set)
+		return -1;
+	header.flags |= BATCH_MAPPED;
+	for (uint32_t n = 0; n < state->outlet_count; n++) {
+		const struct outlet *outlet = &state->outlets[n];
+		const struct outlet *twin = same_width(state, n);
+
+		if (!twin)
+			map_batch(state, set, in, outlet);
+		for (uint32_t i = 0; i < outlet->count; i++)
+			out[outlet->first + i] =
+			    twin ? batch_ref(out[twin->first + i])
+				 : batch_builder_seal(
+				       state->builders[outlet->first + i],
+				       &header);
+	}
+	return 0;
+}
+
+static int find_endpoints(struct run *run, struct err *err)
+{
+	struct transformer *state = run_state(run);
+	int count = run_endpoints(run, "*", state->endpoints, err);
+
+	if (count < 0)
+		return -1;
+	state->endpoint_count = (uint32_t)count;
+	find_outlets(state);
+	for (uint32_t i = 0; i < state->endpoint_count; i++)
+		if (!state->builders[i])
+			state->builders[i] = batch_builder_new();
+	return 0;
+}
+
+static int init(struct run *run, struct err *err)
+{
+	struct transformer *state = run_state(run);
+	struct bus_endpoint in[BUS_MAX_PEERS];
+	struct bus_relay_options options = {
+	    .name = run_label(run),
+	    .outs = state->endpoints,
+	};
+	struct bus_relay_events events = {.work = on_batch, .arg = run};
+
+	if (run_endpoints(run, run_link(run), in, err) < 0 ||
+	    find_endpoints(run, err) != 0)
+		return -1;
+	state->mapper = mapper_new();
+	options.in = &in[run_instance(run)];
+	options.out_count = state->endpoint_count;
+	options.silence_us =
+	    ((const struct transformer_conf *)run_conf(run))->silence;
+	if (bus_relay_open(&state->relay, run_bus(run), &options, &events,
+			   err) != 0)
+		return -1;
+	run_ready(run);
+	return 0;
+}
+
+static void reload(struct run *run)
+{
+	struct transformer *state = run_state(run);
+	char quoted[LOG_QUOTE_BYTES];
+	struct err err;
+
+	if (find_endpoints(run, &err) != 0 ||
+	    bus_relay_set_outs(state->relay, state->endpoints,
+			       state->endpoint_count, &err) != 0)
+		log_error("reload_failed", "error=%s",
+			  log_quote(quoted, err.text));
+}
+
+static void stats(struct run *run)
+{
+	struct transformer *state = run_state(run);
+	struct transformer_counters *counters = run_counters(run);
+
+	bus_relay_get_stats(state->relay, &counters->bus);
+	counters->mapper = *mapper_get_counts(state->mapper);
+}
+
+static bool drain(struct run *run)
+{
+	struct transformer *state = run_state(run);
+
+	return bus_relay_idle(state->relay);
+}
+
+static void fini(struct run *run)
+{
+	struct transformer *state = run_state(run);
+
+	bus_relay_close(&state->relay);
+	mapper_free(&state->mapper);
+	for (uint32_t i = 0; i < BUS_MAX_PEERS; i++)
+		batch_builder_free(&state->builders[i]);
+}
+
+static const struct service transformer = {
+    .name = "transformer",
+    .state_bytes = sizeof(struct transformer),
+    .init = init,
+    .reload = reload,
+    .stats = stats,
+    .drain = drain,
+    .fini = fini,
+};
+
+int main(int argc, char **argv)
+{
+	return run_main(argc, argv, &transformer, &weft_kinds);
+}
