@@ -188,6 +188,17 @@ valgrind: ## unit tests under valgrind
 		--errors-for-leak-kinds=definite --error-exitcode=99" \
 		--unit $(UNIT)
 
+# --- to see it work, and what it costs ----------------------------------------
+
+.PHONY: demo bench
+demo: ## set up, build, run the pipeline on events, reconcile every count
+	@BUILD=$(BUILD) scripts/demo
+
+bench: ## CPU-seconds per million events of each process
+	@scripts/bootstrap --tier bench
+	@$(MAKE) -j$(JOBS) BUILD=$(BUILD) all
+	@tests/bench/run --build $(BUILD)
+
 # --- gates and lint ----------------------------------------------------------
 
 PYTHON := $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
