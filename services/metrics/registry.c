@@ -218,7 +218,6 @@ static struct series *find_series(struct registry *r, const char *suffix,
 	s = xcalloc(1, sizeof(*s));
 	s->family = r->family;
 	s->suffix = static_suffix(suffix);
-	s->cells_end = &s->cells;
 	s->labels = xstrdup(labels);
 	labels_without(&group, labels, "le");
 	s->group = xstrdup(buf_str(&group));
@@ -252,8 +251,8 @@ static struct cell *add_cell(struct registry *r, size_t slot,
 	r->cells[slot] = c;
 	c->next_in_process = r->from->cells;
 	r->from->cells = c;
-	*s->cells_end = c;
-	s->cells_end = &c->next_in_series;
+	c->next_in_series = s->cells;
+	s->cells = c;
 	r->cell_count++;
 	return c;
 }

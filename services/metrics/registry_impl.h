@@ -31,18 +31,13 @@ struct series {
 	char *group; /* labels without le: what keeps buckets together */
 	double le;
 	struct cell *cells;
-	/*
-	 * New cells go to the end: a sum of doubles in another order could come
-	 * out lower, which Prometheus would take as a reset.
-	 */
-	struct cell **cells_end;
 };
 
 /* What one process gives to a series. */
 struct cell {
-	struct cell *next;	      /* of the same bucket */
-	struct cell *next_in_process; /* newest first */
-	struct cell *next_in_series;  /* oldest first */
+	struct cell *next; /* of the same bucket */
+	struct cell *next_in_process;
+	struct cell *next_in_series;
 	struct process *process;
 	struct series *series;
 	double before;	  /* counted in earlier lives */

@@ -385,6 +385,7 @@ static void test_open_refuses_slices_out_of_range(void **state)
 	    {{.offset = 0, .bytes = 0}, false},
 	    {{.offset = 0, .bytes = 10}, false}, /* no '\n' behind it */
 	    {{.offset = 12, .bytes = 3}, false},
+	    {{.offset = 0, .bytes = 15}, false},
 	    {{.offset = 15, .bytes = 1}, false},
 	    {{.offset = UINT32_MAX, .bytes = 12}, false},
 	    {{.offset = 12, .bytes = UINT32_MAX - 10}, false},
@@ -403,6 +404,9 @@ static void test_open_refuses_slices_out_of_range(void **state)
 
 	(void)state;
 	wire_sample(&wire);
+	/* what happens to lie behind the payload must not count */
+	wire.payload = xreallocarray(wire.payload, 16, 1);
+	wire.payload[15] = '\n';
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct batch *b;
 
@@ -439,6 +443,7 @@ static void test_open_refuses_bad_stream_tables(void **state)
 
 	(void)state;
 	wire_sample(&wire);
+	entry(&wire, 1)->stream = 0; /* so that the table alone decides */
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct batch *b;
 
@@ -550,6 +555,31 @@ static void test_builder_grows_and_starts_anew(void **state)
 		batch_unref(&b);
 		wire_free(&wire);
 	}
+	batch_builder_free(&w);
+}
+
+/* A small batch may wait long for its ack and must not hold a large buffer. */
+static void test_a_small_batch_holds_little_memory(void **state)
+{
+	struct batch_builder *w = batch_builder_new();
+	const char *room = batch_builder_room(w, 1);
+	struct batch *small, *large;
+	char line[1001];
+
+	(void)state;
+	memset(line, 'x', sizeof(line) - 1);
+	line[sizeof(line) - 1] = '\0';
+	put(w, "s", line, NULL);
+	small = batch_builder_seal(w, &sample_header);
+	assert_ptr_equal(batch_builder_room(w, 1), room);
+	assert_ptr_not_equal(small->payload, room);
+	for (int i = 0; i < 300; i++)
+		put(w, "s", line, NULL);
+	large = batch_builder_seal(w, &sample_header);
+	assert_ptr_equal(large->payload, room);
+	assert_memory_equal(small->payload, line, sizeof(line) - 1);
+	batch_unref(&small);
+	batch_unref(&large);
 	batch_builder_free(&w);
 }
 
@@ -671,6 +701,8 @@ static void test_relabel_shares_the_body(void **state)
 	batch_unref(&first);
 	assert_int_equal(released, 0);
 	assert_ptr_equal(second->payload, wire.payload);
+	/* no chain: a batch that is resent for hours has one body behind it */
+	assert_ptr_equal(((struct batch *)second->owner)->owner, &released);
 	assert_int_equal(second->header.sequence, 78);
 	assert_int_equal(second->stream_count, 2);
 	assert_memory_equal(second->streams[1], "product", 7);
@@ -770,6 +802,7 @@ int main(void)
 	    cmocka_unit_test(test_open_survives_garbage),
 	    cmocka_unit_test(test_empty_batch),
 	    cmocka_unit_test(test_builder_grows_and_starts_anew),
+	    cmocka_unit_test(test_a_small_batch_holds_little_memory),
 	    cmocka_unit_test(test_builder_bytes_are_those_of_the_batch),
 	    cmocka_unit_test(test_builder_rolls_back),
 	    cmocka_unit_test(test_builder_streams),
