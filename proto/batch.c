@@ -262,6 +262,8 @@ static void align_index(struct batch *b)
 	b->index = b->index_copy;
 }
 
+/* What is received comes with who lets it go, so it has a parameter more. */
+/* NOLINTNEXTLINE(readability-function-size) */
 struct batch *batch_open(const struct batch_header *header,
 			 const uint8_t *index, const char *payload, void *owner,
 			 void (*release)(void *owner), struct err *err)

@@ -108,26 +108,36 @@ static int fits(const struct range *range, enum exposition form)
 	return is(range->type, "*/*");
 }
 
+/* How much a client wants a form, by the most specific range that names it. */
+struct wish {
+	int q;
+	int fit;
+};
+
+static struct wish wish_for(struct slice accept, enum exposition form)
+{
+	struct wish wish = {0, 0};
+	struct slice part;
+
+	while (cut(&accept, ',', &part)) {
+		struct range range = parse_range(part);
+		int fit = fits(&range, form);
+
+		if (fit > wish.fit ||
+		    (fit && fit == wish.fit && range.q > wish.q))
+			wish = (struct wish){range.q, fit};
+	}
+	return wish;
+}
+
 enum exposition exposition_choose(const char *accept, size_t bytes)
 {
-	struct slice rest = {accept, bytes}, part;
-	int q[2] = {0, 0}, fit[2] = {0, 0};
+	struct slice all = {accept, bytes};
+	struct wish open = wish_for(all, EXPOSITION_OPENMETRICS);
+	struct wish text = wish_for(all, EXPOSITION_TEXT);
 
-	while (cut(&rest, ',', &part)) {
-		struct range range = parse_range(part);
-
-		for (int form = 0; form < 2; form++) {
-			int how = fits(&range, (enum exposition)form);
-
-			/* the most specific range says the q of a form */
-			if (how > fit[form] ||
-			    (how && how == fit[form] && range.q > q[form])) {
-				fit[form] = how;
-				q[form] = range.q;
-			}
-		}
-	}
-	if (q[1] > q[0] || (q[1] && q[1] == q[0] && fit[1] > fit[0]))
+	if (open.q > text.q ||
+	    (open.q && open.q == text.q && open.fit > text.fit))
 		return EXPOSITION_OPENMETRICS;
 	return EXPOSITION_TEXT;
 }

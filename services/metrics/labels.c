@@ -96,7 +96,7 @@ void labels_merge(struct buf *out, const char *added, const char *labels)
 	while (count < STATS_MAX_LABELS && next(&labels, &all[count]))
 		count++;
 	own = count;
-	while (count < 2 * STATS_MAX_LABELS && next(&added, &l)) {
+	while (count < sizeof(all) / sizeof(all[0]) && next(&added, &l)) {
 		bool given = false;
 
 		for (size_t i = 0; i < own; i++)

@@ -39,11 +39,11 @@ static void on_stats(void *arg, const uint8_t *data, size_t bytes)
 	char quoted[LOG_QUOTE_BYTES];
 	struct err err;
 
-	if (registry_take(m->registry, data, bytes, clock_mono_us(), &from,
-			  &err) != 0)
+	if (registry_take(m->registry, data, bytes, clock_mono_us(), &err) != 0)
 		log_warn("stats_refused", "error=%s",
 			 log_quote(quoted, err.text));
-	else if (from)
+	from = registry_sender(m->registry);
+	if (from)
 		status_note(m->status, from);
 }
 

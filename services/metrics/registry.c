@@ -169,11 +169,13 @@ static const char *added_labels(const struct registry *r)
 	return r->from->service_label;
 }
 
-static size_t hash(const void *a, const void *b, char suffix,
+static size_t hash(const void *a, const void *b, const char *suffix,
 		   const char *labels)
 {
 	const void *of[2] = {a, b};
-	uint64_t seed = XXH3_64bits(of, sizeof(of)) + (unsigned char)suffix;
+	/* the second letter tells the suffixes apart: b, s, c or none */
+	uint64_t seed = XXH3_64bits(of, sizeof(of)) +
+			(*suffix ? (unsigned char)suffix[1] : 0);
 
 	return XXH3_64bits_withSeed(labels, strlen(labels), seed) % BUCKETS;
 }
@@ -203,8 +205,7 @@ static const char *static_suffix(const char *suffix)
 static struct series *find_series(struct registry *r, const char *suffix,
 				  const char *labels)
 {
-	/* the second letter tells the suffixes apart: b, s, c or none */
-	size_t slot = hash(r->family, NULL, suffix[0] ? suffix[1] : 0, labels);
+	size_t slot = hash(r->family, NULL, suffix, labels);
 	struct series *s = r->series[slot];
 	struct buf group = {0};
 
@@ -271,7 +272,7 @@ static void take_sample(void *arg, const char *suffix, const char *labels,
 		++*r->left_out;
 		return;
 	}
-	slot = hash(r->from, f, suffix[0] ? suffix[1] : 0, labels);
+	slot = hash(r->from, f, suffix, labels);
 	for (c = r->cells[slot]; c; c = c->next)
 		if (c->process == r->from && c->series->family == f &&
 		    !strcmp(c->series->suffix, suffix) &&
@@ -292,19 +293,20 @@ static void take_sample(void *arg, const char *suffix, const char *labels,
 }
 
 int registry_take(struct registry *r, const uint8_t *data, size_t bytes,
-		  int64_t now_mono_us, const struct registry_process **process,
-		  struct err *err)
+		  int64_t now_mono_us, struct err *err)
 {
 	const struct stats_visitor visitor = {take_process, take_family,
 					      take_sample, r};
 
 	r->from = NULL;
 	r->now_mono_us = now_mono_us;
-	if (stats_decode(data, bytes, &visitor, err) != 0) {
-		r->counts.refused++;
-		return -1;
-	}
-	*process = r->from ? &r->from->public : NULL;
-	r->from = NULL;
-	return 0;
+	if (stats_decode(data, bytes, &visitor, err) == 0)
+		return 0;
+	r->counts.refused++;
+	return -1;
+}
+
+const struct registry_process *registry_sender(const struct registry *r)
+{
+	return r->from ? &r->from->public : NULL;
 }

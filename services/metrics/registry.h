@@ -59,13 +59,14 @@ struct registry *registry_new(void);
 void registry_free(struct registry **r);
 
 /*
- * Takes one stats message that came at now_mono_us. *process is whose it was,
- * NULL when it was ignored. -1 with *err when it was refused; nothing is
- * changed.
+ * Takes one stats message that came at now_mono_us. -1 with *err when it was
+ * refused; nothing is changed then.
  */
 int registry_take(struct registry *r, const uint8_t *data, size_t bytes,
-		  int64_t now_mono_us, const struct registry_process **process,
-		  struct err *err) MUST_CHECK;
+		  int64_t now_mono_us, struct err *err) MUST_CHECK;
+
+/* Whose the last message was; NULL when it was refused or ignored. */
+const struct registry_process *registry_sender(const struct registry *r);
 
 /*
  * Takes away the gauges of processes that were not heard for silent_us; call

@@ -70,7 +70,7 @@ struct registry {
 	size_t cell_count;
 	struct family **sorted; /* family_count of them, by name, or NULL */
 	/* while a message is taken */
-	struct process *from;  /* NULL: nothing of it is taken */
+	struct process *from;  /* of the last message; NULL: none is taken */
 	struct family *family; /* NULL: its samples are left out … */
 	uint64_t *left_out;    /* … and counted here */
 	int64_t now_mono_us;

@@ -25,6 +25,19 @@ static void free_processes(struct registry *r)
 	}
 }
 
+static void free_family(struct family *f)
+{
+	for (size_t i = 0; i < f->series_count; i++) {
+		free(f->series[i]->labels);
+		free(f->series[i]->group);
+		free(f->series[i]);
+	}
+	free(f->series);
+	free(f->name);
+	free(f->help);
+	free(f);
+}
+
 static void free_families(struct registry *r)
 {
 	for (size_t i = 0; i < BUCKETS; i++) {
@@ -32,15 +45,7 @@ static void free_families(struct registry *r)
 			struct family *f = r->families[i];
 
 			r->families[i] = f->next;
-			for (size_t n = 0; n < f->series_count; n++) {
-				free(f->series[n]->labels);
-				free(f->series[n]->group);
-				free(f->series[n]);
-			}
-			free(f->series);
-			free(f->name);
-			free(f->help);
-			free(f);
+			free_family(f);
 		}
 	}
 }

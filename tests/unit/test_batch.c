@@ -47,7 +47,7 @@ static struct batch_event put(struct batch_builder *w, const char *stream,
 	e.stream = batch_builder_stream(w, stream, strlen(stream));
 	e.offset = batch_builder_offset(w);
 	e.bytes = (uint32_t)bytes;
-	memcpy(to, line, bytes);
+	memcpy(to, line, bytes + 1);
 	to[bytes] = '\n';
 	batch_builder_commit(w, bytes + 1);
 	if (found) {
@@ -352,12 +352,12 @@ static void test_open_refuses_any_flip_of_the_body(void **state)
 {
 	struct wire wire;
 	struct err err;
-	size_t index_bits, bits;
+	size_t index_bits, bits; /* of the index, and of both parts */
 
 	(void)state;
 	wire_sample(&wire);
-	index_bits = wire.h.index_bytes * 8;
-	bits = index_bits + wire.h.payload_bytes * 8;
+	index_bits = (size_t)wire.h.index_bytes * 8;
+	bits = index_bits + (size_t)wire.h.payload_bytes * 8;
 	for (size_t bit = 0; bit < bits; bit++) {
 		uint8_t *at = bit < index_bits ? wire.index + bit / 8
 					       : (uint8_t *)wire.payload +
@@ -478,8 +478,7 @@ static void test_open_survives_garbage(void **state)
 					       ? (uint8_t)(seed >> 16) % 9
 					       : 0;
 			else
-				payload[i - bytes] =
-				    seed >> 31 ? '\n' : (char)(seed >> 16);
+				payload[i - bytes] = seed >> 31 ? '\n' : 'x';
 		}
 		h.index_bytes = bytes;
 		h.payload_bytes = 32;

@@ -43,6 +43,13 @@ static void see_sample(void *arg, const char *suffix, const char *labels,
 	buf_printf(arg, " %s{%s} %g\n", suffix, labels, value);
 }
 
+static void flip(struct buf *b, size_t bit)
+{
+	uint8_t *at = (uint8_t *)b->data + bit / 8;
+
+	*at = (uint8_t)(*at ^ 1u << bit % 8);
+}
+
 static int decode(const void *data, size_t bytes, struct buf *seen,
 		  struct err *err)
 {
@@ -152,9 +159,9 @@ static void test_truncations_and_flips_are_refused_unvisited(void **state)
 		free(cut);
 	}
 	for (size_t bit = 0; bit < b.used * 8; bit++) {
-		b.data[bit / 8] ^= (char)(1u << bit % 8);
+		flip(&b, bit);
 		assert_int_equal(decode(b.data, b.used, &seen, &err), -1);
-		b.data[bit / 8] ^= (char)(1u << bit % 8);
+		flip(&b, bit);
 	}
 	assert_int_equal(seen.used, 0);
 	buf_free(&b);
@@ -378,7 +385,8 @@ static void test_a_full_message_stays_valid(void **state)
 	(void)state;
 	memset(labels, 'v', sizeof(labels));
 	memcpy(labels, "a=\"", 3);
-	memcpy(labels + sizeof(labels) - 2, "\"", 2);
+	labels[sizeof(labels) - 2] = '"';
+	labels[sizeof(labels) - 1] = '\0';
 	stats_begin(&b, &collector);
 	stats_family(&b, "x", "", STATS_GAUGE);
 	while (stats_sample(&b, "", labels, 1))
