@@ -103,6 +103,7 @@ static void take_process(void *arg, const struct stats_process *of)
 		}
 		begin_life(p, of);
 	}
+	p->counter_count = 0;
 	p->public.sent_at_us = of->sent_at_us;
 	p->public.seen_mono_us = r->now_mono_us;
 	p->messages++;
@@ -156,6 +157,9 @@ static void take_family(void *arg, const char *name, const char *help,
 		r->left_out = &r->counts.conflicts;
 		r->family = NULL;
 	}
+	if (r->family && type == STATS_COUNTER &&
+	    r->from->counter_count < MAX_COUNTERS)
+		r->from->counters[r->from->counter_count++] = r->family;
 }
 
 static const char *added_labels(const struct registry *r)

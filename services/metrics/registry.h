@@ -92,7 +92,9 @@ void registry_each_process(struct registry *r,
 
 /*
  * The sum over all series of a counter or gauge family as p itself reported it
- * in its last message (its present life only). False when it reported none.
+ * in its last message (its present life only); 0 for a counter of which it has
+ * no series yet. False when it did not report the family, or a gauge without
+ * samples.
  */
 bool registry_value(const struct registry_process *p, const char *family,
 		    double *value);

@@ -10,6 +10,9 @@
 
 #define BUCKETS 8192
 
+/* Counter families of one process that are remembered while they are empty. */
+#define MAX_COUNTERS 256
+
 /* A family: what HELP and TYPE say. */
 struct family {
 	char *name;
@@ -52,6 +55,9 @@ struct process {
 	uint64_t messages; /* of all lives */
 	bool silent;
 	struct cell *cells;
+	/* counters named in its last message, with samples or without */
+	const struct family *counters[MAX_COUNTERS];
+	size_t counter_count;
 	/* the life before the present one, whose late messages are ignored */
 	uint32_t old_pid;
 	int64_t old_started_at_us;

@@ -188,6 +188,8 @@ bool registry_value(const struct registry_process *p, const char *family,
 	bool any = false;
 
 	*value = 0;
+	for (size_t i = 0; i < of->counter_count; i++)
+		any |= !strcmp(of->counters[i]->name, family);
 	for (const struct cell *c = of->cells; c; c = c->next_in_process) {
 		if (strcmp(c->series->family->name, family) != 0 ||
 		    c->series->suffix[0] || c->message != of->messages)

@@ -538,6 +538,35 @@ static void test_status_golden(void **state)
 	registry_free(&r);
 }
 
+/* A counter with labels has no series before its first event: that is 0. */
+static void test_status_of_a_counter_that_is_empty(void **state)
+{
+	struct registry *r = registry_new();
+	struct status *status = status_new();
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		struct sender s = {.process.sent_at_us = i * SECOND};
+
+		begin(&s, r, "collector", 0, 1);
+		stats_family(&s.message,
+			     "business_telemetry_events_received_total", "",
+			     STATS_COUNTER);
+		if (i == 2)
+			stats_sample(&s.message, "", "source=\"a\"", 50);
+		stats_family(&s.message, "weft_spool_disk_bytes", "",
+			     STATS_GAUGE);
+		status_note(status, send_at(&s, 0));
+		assert_member(status, r,
+			      i == 2   ? "\"events_in_per_s\":25,"
+			      : i == 1 ? "\"events_in_per_s\":0,"
+				       : "\"events_in\":0,");
+		assert_member(status, r, "\"log_bytes\":null");
+	}
+	status_free(&status);
+	registry_free(&r);
+}
+
 static void test_status_rates(void **state)
 {
 	struct registry *r = registry_new();
@@ -586,6 +615,7 @@ int main(void)
 	    cmocka_unit_test(test_values_that_are_no_utf8),
 	    cmocka_unit_test(test_labels_in_another_order_are_the_same),
 	    cmocka_unit_test(test_status_golden),
+	    cmocka_unit_test(test_status_of_a_counter_that_is_empty),
 	    cmocka_unit_test(test_status_rates),
 	};
 
