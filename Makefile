@@ -95,6 +95,11 @@ $(BUILD)/obj/%.o: %.c $(FLAGS)
 	@echo "  CC    $<"
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
+# `pipelinectl version` names what Weft was built with.
+$(BUILD)/obj/services/pipelinectl/cmd_version.o: private CPPFLAGS += \
+	-DWEFT_LIBRARIES='"$(foreach p,$(PACKAGES),$(p) $(shell \
+	pkg-config --modversion $(p)))"'
+
 # A source that went away must leave the library too.
 $(BUILD)/lib/%.list: .FORCE
 	@mkdir -p $(@D)

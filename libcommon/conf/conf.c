@@ -46,6 +46,9 @@ static void parse_failed(struct loading *l)
 			      "this key was given before in the same group; "
 			      "remove one, near: %s",
 			      near);
+	else if (strcmp(text, "memory exhausted") == 0)
+		problem_error(&l->problems, at,
+			      "brackets are nested too deeply");
 	else if (*near)
 		problem_error(&l->problems, at,
 			      "%s near: %s (quotes, brackets and names before "
@@ -124,7 +127,6 @@ static void read_other_sections(struct loading *l)
 	}
 }
 
-/* ends of conf->sections move while it grows, values do not */
 static void read_sections(struct loading *l)
 {
 	config_setting_t *root = config_root_setting(&l->tree);
@@ -140,9 +142,11 @@ static void read_sections(struct loading *l)
 	for (uint32_t i = 0; i < conf->service_count; i++) {
 		struct conf_service *s = &conf->services[i];
 
+		bool live = !l->row || strcmp(l->row, s->name) == 0;
+
 		s->conf =
 		    section_read(l, s->name, s->kind->conf,
-				 config_setting_get_member(root, s->name), true)
+				 config_setting_get_member(root, s->name), live)
 			->values;
 	}
 	read_other_sections(l);
@@ -152,7 +156,15 @@ static void read_sections(struct loading *l)
 int conf_load(struct conf **conf, const char *path,
 	      const struct conf_kinds *kinds, struct conf_report *report)
 {
+	return conf_load_row(conf, path, kinds, NULL, report);
+}
+
+int conf_load_row(struct conf **conf, const char *path,
+		  const struct conf_kinds *kinds, const char *row,
+		  struct conf_report *report)
+{
 	struct loading l = {.kinds = kinds,
+			    .row = row,
 			    .file = path ? path : "built-in defaults"};
 	uint32_t errors = report->errors;
 
@@ -190,6 +202,7 @@ void conf_free(struct conf **conf)
 	for (uint32_t i = 0; i < c->link_count; i++) {
 		free(c->links[i].name);
 		free(c->links[i].endpoint);
+		free(c->links[i].file);
 	}
 	for (uint32_t i = 0; i < c->section_count; i++)
 		section_free(&c->sections[i]);

@@ -29,6 +29,7 @@ enum conf_flags {
 	CONF_RELOAD = 1 << 0, /* taken over on reload; others need a restart */
 	CONF_SECRET = 1 << 1, /* prints as ***; ${env:X}, ${file:P} resolved */
 	CONF_REQUIRED = 1 << 2, /* no default: must be given */
+	CONF_EXISTS = 1 << 3,	/* a CONF_PATH that must be there */
 };
 
 /*
@@ -43,6 +44,7 @@ struct conf_row {
 	const char *min, *max; /* NULL = none */
 	const char *def;       /* NULL = unset (NULL, 0, false) */
 	const char *choices;   /* "a|b|c" for CONF_CHOICE */
+	const char *needs;     /* the key that must be given with this one */
 	unsigned flags;
 	const char *doc; /* sentences for the manual */
 };
@@ -132,7 +134,8 @@ struct conf_link {
 	char *name;
 	char *endpoint; /* "ipc" or "tcp://host:port" */
 	bool insecure;	/* tcp without CURVE, said to be wanted */
-	int line;
+	char *file;	/* where it is written; NULL: conf->path */
+	int line;	/* 0 when it is a default */
 };
 
 struct conf_section; /* where each value came from; for conf_print() */
@@ -171,7 +174,23 @@ void conf_report_free(struct conf_report *report);
 int conf_load(struct conf **conf, const char *path,
 	      const struct conf_kinds *kinds,
 	      struct conf_report *report) MUST_CHECK;
+/*
+ * As conf_load, for the process of one service row (which need not exist):
+ * secrets and files of the other rows, which it may not be allowed to read, are
+ * left alone; their values are NULL.
+ */
+int conf_load_row(struct conf **conf, const char *path,
+		  const struct conf_kinds *kinds, const char *row,
+		  struct conf_report *report) MUST_CHECK;
 void conf_free(struct conf **conf);
+
+/*
+ * Appends the keys of the pipeline and of a service row whose values differ
+ * between two configurations and that only a restart takes over, as
+ * "pipeline.run_dir collector.listen"; nothing when a reload is enough.
+ */
+void conf_restart_keys(const struct conf *before, const struct conf *now,
+		       const char *row, struct buf *out);
 
 /*
  * Which file to use when none is named: $WEFT_CONFIG, else /etc/weft/weft.conf

@@ -1,16 +1,17 @@
-/* Which services run, and whether the links between them join up. */
-#include "conf/load.h"
-
-#include <errno.h>
-#include <inttypes.h>
+/* The links of a file, and whether the services join up by them. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/text.h"
+#include "conf/load.h"
 
-#define MAX_INSTANCES 64
+static struct where link_where(const struct loading *l,
+			       const struct conf_link *link)
+{
+	return (struct where){link->file ? link->file : l->file,
+			      (unsigned)link->line};
+}
 
 static struct where row_where(const struct loading *l,
 			      const struct conf_service *s)
@@ -18,267 +19,10 @@ static struct where row_where(const struct loading *l,
 	return (struct where){s->file ? s->file : l->file, (unsigned)s->line};
 }
 
-static bool is_name(const char *name)
-{
-	size_t n = strlen(name);
-
-	return n && n <= CONF_NAME_BYTES && *name >= 'a' && *name <= 'z' &&
-	       strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == n;
-}
-
-static const struct conf_kind *find_kind(const struct conf_kinds *kinds,
-					 const char *name)
-{
-	for (size_t i = 0; i < kinds->count; i++)
-		if (strcmp(kinds->kinds[i].name, name) == 0)
-			return &kinds->kinds[i];
-	return NULL;
-}
-
-/* ---- services ---- */
-
-static void check_row_keys(struct loading *l, const config_setting_t *row)
-{
-	static const char *const keys[] = {"name", "service", "instances",
-					   "in"};
-
-	for (int i = 0; i < config_setting_length(row); i++) {
-		const config_setting_t *s =
-		    config_setting_get_elem(row, (unsigned)i);
-		bool known = false;
-		char path[300];
-
-		for (size_t k = 0; k < 4; k++)
-			known |= strcmp(config_setting_name(s), keys[k]) == 0;
-		if (known)
-			continue;
-		snprintf(path, sizeof(path), "services.%s",
-			 config_setting_name(s));
-		load_unknown(l, s, path, keys, 4);
-	}
-}
-
-/* A name in a row, NULL when it is absent; reported when it is none. */
-static const char *row_name(struct loading *l, const config_setting_t *row,
-			    const char *key, bool *ok)
-{
-	const config_setting_t *s = config_setting_get_member(row, key);
-	const char *name = s ? config_setting_get_string(s) : NULL;
-
-	if (!s)
-		return NULL;
-	if (name && is_name(name))
-		return name;
-	*ok = false;
-	problem_error(&l->problems, load_where(l, s),
-		      "services.%s: needs a name in quotes of small letters, "
-		      "digits and dashes, at most %d, the first a letter",
-		      key, CONF_NAME_BYTES);
-	return NULL;
-}
-
-static const struct conf_kind *row_kind(struct loading *l,
-					const config_setting_t *row,
-					const char *name)
-{
-	const struct conf_kind *kind = find_kind(l->kinds, name);
-	const char **names, *nearest;
-
-	if (kind)
-		return kind;
-	names = xcalloc(l->kinds->count, sizeof(*names));
-	for (size_t i = 0; i < l->kinds->count; i++)
-		names[i] = l->kinds->kinds[i].name;
-	nearest = text_nearest(name, names, l->kinds->count);
-	if (nearest)
-		problem_error(&l->problems, load_where(l, row),
-			      "services: there is no service \"%s\"; did you "
-			      "mean \"%s\"?",
-			      name, nearest);
-	else
-		problem_error(&l->problems, load_where(l, row),
-			      "services: there is no service \"%s\"; to run a "
-			      "service under a name of your own, add service = "
-			      "\"…\" to the row",
-			      name);
-	free(names);
-	return NULL;
-}
-
-/* A row's name is also the name of its section. */
-static void check_own_name(struct loading *l, const config_setting_t *row,
-			   const char *name, const struct conf_kind *kind)
-{
-	const struct conf_kind *other = find_kind(l->kinds, name);
-	bool fixed = strcmp(name, "pipeline") == 0 ||
-		     strcmp(name, "services") == 0 ||
-		     strcmp(name, "links") == 0;
-
-	if (fixed || (other && other != kind))
-		problem_error(&l->problems, load_where(l, row),
-			      "services: a \"%s\" cannot be called \"%s\", "
-			      "which is the name of another section; choose "
-			      "another name",
-			      kind->name, name);
-}
-
-static uint32_t row_instances(struct loading *l, const config_setting_t *row,
-			      const struct conf_kind *kind)
-{
-	const config_setting_t *s = config_setting_get_member(row, "instances");
-	int most = kind->flags & KIND_SINGLE ? 1 : MAX_INSTANCES;
-	long long n;
-
-	if (!s || scan_wrapped(&l->scan, s))
-		return 1;
-	n = config_setting_get_int64(s);
-	if (config_setting_is_number(s) &&
-	    config_setting_type(s) != CONFIG_TYPE_FLOAT && n >= 1 && n <= most)
-		return (uint32_t)n;
-	if (most == 1)
-		problem_error(&l->problems, load_where(l, s),
-			      "services.instances: \"%s\" runs once; leave the "
-			      "key out",
-			      kind->name);
-	else
-		problem_error(&l->problems, load_where(l, s),
-			      "services.instances: needs an integer from 1 to "
-			      "%d",
-			      most);
-	return 1;
-}
-
-static void add_service(struct loading *l, struct where at, const char *name,
-			const struct conf_kind *kind, const char *in,
-			uint32_t instances)
-{
-	struct conf *conf = l->conf;
-	struct conf_service *s;
-
-	conf->services = xreallocarray(conf->services, conf->service_count + 1,
-				       sizeof(*conf->services));
-	s = &conf->services[conf->service_count++];
-	*s = (struct conf_service){
-	    .name = xstrdup(name),
-	    .kind = kind,
-	    .instances = instances,
-	    .in = xstrdup(in ? in : kind->in),
-	    .file = at.file == l->file ? NULL : xstrdup(at.file),
-	    .line = (int)at.line,
-	};
-}
-
-static void check_double(struct loading *l, struct where at, const char *name,
-			 const struct conf_kind *kind)
-{
-	for (uint32_t i = 0; i < l->conf->service_count; i++) {
-		const struct conf_service *s = &l->conf->services[i];
-
-		if (strcmp(s->name, name) == 0)
-			problem_error(&l->problems, at,
-				      "services: \"%s\" is listed twice, first "
-				      "in line %d; to run more of it use "
-				      "instances, to run another one beside "
-				      "it give that another name and "
-				      "service = \"%s\"",
-				      name, s->line, kind->name);
-		else if (s->kind == kind && (kind->flags & KIND_SINGLE))
-			problem_error(&l->problems, at,
-				      "services: \"%s\" runs once, and \"%s\" "
-				      "in line %d is it already",
-				      kind->name, s->name, s->line);
-		else
-			continue;
-		return;
-	}
-}
-
-static void read_service(struct loading *l, const config_setting_t *row)
-{
-	struct where at = load_where(l, row);
-	const char *name, *service, *in;
-	const struct conf_kind *kind;
-	bool ok = true;
-
-	if (!config_setting_is_group(row)) {
-		problem_error(&l->problems, at,
-			      "services: each row is a group, such as { name = "
-			      "\"collector\"; }");
-		return;
-	}
-	check_row_keys(l, row);
-	name = row_name(l, row, "name", &ok);
-	service = row_name(l, row, "service", &ok);
-	in = row_name(l, row, "in", &ok);
-	if (ok && !name)
-		problem_error(&l->problems, at,
-			      "services: the key \"name\" is missing in this "
-			      "row");
-	kind = ok && name ? row_kind(l, row, service ? service : name) : NULL;
-	if (!kind)
-		return;
-	if (in && !*kind->in)
-		problem_error(&l->problems, at,
-			      "services: \"%s\" consumes no link; leave out "
-			      "in = \"%s\"",
-			      name, in);
-	check_own_name(l, row, name, kind);
-	check_double(l, at, name, kind);
-	add_service(l, at, name, kind, *kind->in ? in : NULL,
-		    row_instances(l, row, kind));
-}
-
-/* What runs when the file does not say, or there is none. */
-static void default_services(struct loading *l)
-{
-	static const char *const names[] = {"collector", "transformer",
-					    "eventhub-publisher", "metrics"};
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-		const struct conf_kind *kind = find_kind(l->kinds, names[i]);
-
-		if (kind)
-			add_service(l, load_where(l, NULL), names[i], kind,
-				    NULL, 1);
-	}
-}
-
-void services_read(struct loading *l)
-{
-	const config_setting_t *list = config_setting_get_member(
-	    config_root_setting(&l->tree), "services");
-
-	if (!list) {
-		default_services(l);
-		return;
-	}
-	if (config_setting_type(list) != CONFIG_TYPE_LIST) {
-		problem_error(&l->problems, load_where(l, list),
-			      "services: needs a list, such as services = ( { "
-			      "name = \"collector\"; } );");
-		return;
-	}
-	if (config_setting_length(list) == 0)
-		problem_error(&l->problems, load_where(l, list),
-			      "services: the list is empty; leave the key out "
-			      "to run the default services");
-	for (int i = 0; i < config_setting_length(list); i++)
-		read_service(l, config_setting_get_elem(list, (unsigned)i));
-}
-
-/* ---- links ---- */
-
-static struct conf_link *find_link(const struct conf *conf, const char *name)
-{
-	for (uint32_t i = 0; i < conf->link_count; i++)
-		if (strcmp(conf->links[i].name, name) == 0)
-			return &conf->links[i];
-	return NULL;
-}
-
-static struct conf_link *add_link(struct conf *conf, const char *name,
+static struct conf_link *add_link(struct loading *l, const char *name,
 				  const char *endpoint, struct where at)
 {
+	struct conf *conf = l->conf;
 	struct conf_link *link;
 
 	conf->links = xreallocarray(conf->links, conf->link_count + 1,
@@ -286,6 +30,7 @@ static struct conf_link *add_link(struct conf *conf, const char *name,
 	link = &conf->links[conf->link_count++];
 	*link = (struct conf_link){.name = xstrdup(name),
 				   .endpoint = xstrdup(endpoint),
+				   .file = load_other_file(l, at),
 				   .line = (int)at.line};
 	return link;
 }
@@ -319,22 +64,6 @@ const struct conf_table conf_link_table = {
     .struct_bytes = sizeof(struct link_conf),
 };
 
-/* The port of "tcp://host:port", 0 when it is not of that form. */
-static unsigned tcp_port(const char *endpoint)
-{
-	const char *colon = strrchr(endpoint, ':');
-	unsigned port = 0;
-	char rest;
-
-	if (strncmp(endpoint, "tcp://", 6) != 0 || colon <= endpoint + 6 ||
-	    strspn(endpoint + 6, "abcdefghijklmnopqrstuvwxyz"
-				 "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				 "0123456789.-_:[]") != strlen(endpoint + 6) ||
-	    sscanf(colon + 1, "%5u%c", &port, &rest) != 1)
-		return 0;
-	return port <= 65535 ? port : 0;
-}
-
 static void check_endpoint(struct loading *l, const config_setting_t *s,
 			   const struct conf_link *link)
 {
@@ -342,7 +71,7 @@ static void check_endpoint(struct loading *l, const config_setting_t *s,
 
 	if (strcmp(link->endpoint, "ipc") == 0)
 		return;
-	if (!tcp_port(link->endpoint))
+	if (!link_tcp_port(link->endpoint))
 		problem_error(&l->problems, at,
 			      "links.%s.endpoint: \"%.60s\" is neither \"ipc\" "
 			      "nor \"tcp://address:port\"",
@@ -364,7 +93,7 @@ static void read_link(struct loading *l, const config_setting_t *s)
 	char path[CONF_NAME_BYTES + 8];
 	struct link_conf *values;
 
-	if (!is_name(name)) {
+	if (!load_is_name(name)) {
 		problem_error(&l->problems, load_where(l, s),
 			      "links.%.60s: a link's name has small letters, "
 			      "digits and dashes, at most %d, the first a "
@@ -377,7 +106,7 @@ static void read_link(struct loading *l, const config_setting_t *s)
 	values = section->values;
 	if (!values->endpoint)
 		return; /* refused, and reported */
-	link = add_link(l->conf, name, values->endpoint, load_where(l, s));
+	link = add_link(l, name, values->endpoint, load_where(l, s));
 	link->insecure = values->insecure;
 	check_endpoint(l, s, link);
 }
@@ -510,13 +239,13 @@ static void drop_unused(struct loading *l)
 			conf->links[kept++] = *link;
 			continue;
 		}
-		problem_warning(&l->problems,
-				(struct where){l->file, (unsigned)link->line},
+		problem_warning(&l->problems, link_where(l, link),
 				"links.%s: no listed service consumes it; it "
 				"is not used",
 				link->name);
 		free(link->name);
 		free(link->endpoint);
+		free(link->file);
 	}
 	conf->link_count = kept;
 }
@@ -528,7 +257,7 @@ static void check_link(struct loading *l, const struct conf_link *link)
 	struct err err;
 
 	if (strncmp(link->endpoint, "tcp://", 6) == 0 &&
-	    !tcp_port(link->endpoint))
+	    !link_tcp_port(link->endpoint))
 		return; /* reported before */
 	if (conf_endpoint(l->conf, link->name, to->instances - 1, data, state,
 			  &err) == -1)
@@ -536,7 +265,7 @@ static void check_link(struct loading *l, const struct conf_link *link)
 		    &l->problems,
 		    strcmp(link->endpoint, "ipc") == 0
 			? section_where(l, &l->conf->sections[0], "run_dir")
-			: (struct where){l->file, (unsigned)link->line},
+			: link_where(l, link),
 		    "%s", err.text);
 }
 
@@ -550,87 +279,10 @@ void links_join(struct loading *l)
 		check_fed(l, s);
 		check_consumed(l, s);
 		check_alone(l, s);
-		if (*s->in && !find_link(conf, s->in))
-			add_link(conf, s->in, "ipc", row_where(l, s));
+		if (*s->in && !link_find(conf, s->in))
+			add_link(l, s->in, "ipc", row_where(l, s));
 	}
 	drop_unused(l);
 	for (uint32_t i = 0; i < conf->link_count; i++)
 		check_link(l, &conf->links[i]);
-}
-
-/* ---- for the services ---- */
-
-const struct conf_service *conf_find_service(const struct conf *conf,
-					     const char *name)
-{
-	for (uint32_t i = 0; i < conf->service_count; i++)
-		if (strcmp(conf->services[i].name, name) == 0)
-			return &conf->services[i];
-	return NULL;
-}
-
-const struct conf_service *conf_consumer(const struct conf *conf,
-					 const char *link)
-{
-	for (uint32_t i = 0; i < conf->service_count; i++)
-		if (*link && strcmp(conf->services[i].in, link) == 0)
-			return &conf->services[i];
-	return NULL;
-}
-
-static int ipc_endpoint(const struct conf *conf, const char *name,
-			const char *suffix, char out[256], struct err *err)
-{
-	int n = snprintf(out, 256, "ipc://%s/%s%s", conf->pipeline->run_dir,
-			 name, suffix);
-
-	if (n - 6 <= CONF_SUN_BYTES)
-		return 0;
-	return err_set(err, ENAMETOOLONG,
-		       "pipeline.run_dir: the socket %.200s/%s%s would have a "
-		       "path of %d bytes, %d is the most; choose a shorter "
-		       "run_dir",
-		       conf->pipeline->run_dir, name, suffix, n - 6,
-		       CONF_SUN_BYTES);
-}
-
-static int tcp_endpoint(const struct conf_link *link, unsigned offset,
-			char out[256], struct err *err)
-{
-	unsigned port = tcp_port(link->endpoint) + offset;
-	const char *colon = strrchr(link->endpoint, ':');
-
-	if (port > 65535)
-		return err_set(err, EINVAL,
-			       "links.%s.endpoint: the last instance would "
-			       "need port %u; choose a smaller port",
-			       link->name, port);
-	snprintf(out, 256, "%.*s:%u", (int)(colon - link->endpoint),
-		 link->endpoint, port);
-	return 0;
-}
-
-int conf_endpoint(const struct conf *conf, const char *name, uint32_t instance,
-		  char data[256], char state[256], struct err *err)
-{
-	const struct conf_link *link = find_link(conf, name);
-	char suffix[32];
-
-	if (!link)
-		return err_set(err, ENOENT, "there is no link \"%s\"", name);
-	if (strcmp(link->endpoint, "ipc") != 0)
-		return tcp_endpoint(link, 2 * instance + 1, state, err) == -1
-			   ? -1
-			   : tcp_endpoint(link, 2 * instance, data, err);
-	snprintf(suffix, sizeof(suffix), ".%u.state", instance);
-	if (ipc_endpoint(conf, name, suffix, state, err) == -1)
-		return -1;
-	suffix[strlen(suffix) - strlen(".state")] = '\0';
-	return ipc_endpoint(conf, name, suffix, data, err);
-}
-
-int conf_stats_endpoint(const struct conf *conf, char endpoint[256],
-			struct err *err)
-{
-	return ipc_endpoint(conf, "stats", "", endpoint, err);
 }

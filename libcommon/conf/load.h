@@ -107,6 +107,8 @@ struct places {
  */
 int value_set(const struct conf_row *row, void *values, const char *text,
 	      const struct places *places, struct why *why) MUST_CHECK;
+int value_set_text(const struct conf_row *row, char **field, const char *text,
+		   const struct places *places, struct why *why) MUST_CHECK;
 /* As value_set for the row's own default, or zero when it has none. */
 void value_default(const struct conf_row *row, void *values,
 		   const struct places *places);
@@ -115,6 +117,9 @@ void value_free(const struct conf_row *row, void *values);
 void value_print(const struct conf_row *row, const void *values,
 		 struct buf *out);
 bool value_is_unset(const struct conf_row *row, const void *values);
+/* -1 and errno when there is nothing at a CONF_PATH. */
+int value_check_exists(const struct conf_row *row,
+		       const void *values) MUST_CHECK;
 /* Whether it is written in quotes. */
 bool value_is_text(const struct conf_row *row);
 /* "integer", "size" …, for messages and manuals. */
@@ -164,10 +169,17 @@ struct loading {
 	config_t tree;
 	char *base;
 	const char *file; /* as shown in messages */
+	const char *row;  /* only this one's secrets; NULL: all */
 };
 
 /* Where a setting is written; NULL = the file as a whole. */
 struct where load_where(const struct loading *l, const config_setting_t *s);
+
+/* A copy of the name of an included file; NULL for the main one. */
+char *load_other_file(const struct loading *l, struct where at);
+
+/* Whether a service row or a link may be called so. */
+bool load_is_name(const char *name);
 
 /* Reports "path: unknown key", with the nearest of names. */
 void load_unknown(struct loading *l, const config_setting_t *s,
@@ -182,6 +194,8 @@ struct conf_section *section_read(struct loading *l, const char *name,
 				  const struct conf_table *table,
 				  const config_setting_t *group, bool live);
 void section_free(struct conf_section *s);
+const struct conf_section *section_find(const struct conf *conf,
+					const char *name);
 /* Where a key of a section is written, else the file as a whole. */
 struct where section_where(const struct loading *l,
 			   const struct conf_section *s, const char *key);
@@ -190,6 +204,11 @@ struct where section_where(const struct loading *l,
 void services_read(struct loading *l);
 void links_read(struct loading *l);
 void links_join(struct loading *l);
+
+/* NULL when there is none of that name. */
+const struct conf_link *link_find(const struct conf *conf, const char *name);
+/* The port of "tcp://host:port", 0 when it is not of that form. */
+unsigned link_tcp_port(const char *endpoint);
 
 /* The places of the pipeline section that depend on user and build tree. */
 void places_default(struct loading *l, struct conf_section *pipeline);

@@ -129,7 +129,7 @@ static char *user_run_dir(void)
 
 /* Takes `path` (NULL: leaves it) for a key that the file does not give. */
 static void place(struct conf_section *s, const char *key, char **at,
-		  char *path)
+		  char *path, enum origin_from from)
 {
 	for (size_t i = 0; i < s->table->row_count; i++) {
 		struct origin *origin = &s->origins[i];
@@ -140,7 +140,7 @@ static void place(struct conf_section *s, const char *key, char **at,
 			free(path);
 			return;
 		}
-		origin->from = FROM_PLACE;
+		origin->from = from;
 		free(*at);
 		*at = path;
 	}
@@ -150,10 +150,12 @@ void places_default(struct loading *l, struct conf_section *s)
 {
 	struct conf_pipeline *p = s->values;
 
-	place(s, "contracts", &p->contracts, tree_contracts());
+	place(s, "contracts", &p->contracts, tree_contracts(), FROM_PLACE);
 	if (!l->conf->path) {
-		place(s, "state_dir", &p->state_dir, user_state_dir());
-		place(s, "run_dir", &p->run_dir, user_run_dir());
+		place(s, "state_dir", &p->state_dir, user_state_dir(),
+		      FROM_PLACE);
+		place(s, "run_dir", &p->run_dir, user_run_dir(), FROM_PLACE);
 	}
-	place(s, "log_dir", &p->log_dir, xasprintf("%s/log", p->state_dir));
+	place(s, "log_dir", &p->log_dir, xasprintf("%s/log", p->state_dir),
+	      FROM_DEFAULT);
 }

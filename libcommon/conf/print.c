@@ -3,22 +3,13 @@
 
 #include <string.h>
 
-static const struct conf_section *find_section(const struct conf *conf,
-					       const char *name)
-{
-	for (uint32_t i = 0; i < conf->section_count; i++)
-		if (strcmp(conf->sections[i].name, name) == 0)
-			return &conf->sections[i];
-	return NULL;
-}
-
 static void print_source(const struct origin *o, struct buf *out)
 {
 	if (o->from == FROM_FILE)
 		buf_printf(out, "%s:%u", o->file, o->line);
 	else
-		buf_text(out, o->from == FROM_PLACE ? "default of this place"
-						    : "default");
+		buf_text(out,
+			 o->from == FROM_PLACE ? "default here" : "default");
 }
 
 static void pad_to(struct buf *out, size_t start, size_t column)
@@ -106,11 +97,11 @@ static void print_text(const struct conf *conf, struct buf *out)
 		   conf->path ? conf->path
 			      : "no config file: built-in "
 				"defaults");
-	print_section(find_section(conf, "pipeline"), out);
+	print_section(section_find(conf, "pipeline"), out);
 	print_services(conf, out);
 	print_links(conf, out);
 	for (uint32_t i = 0; i < conf->service_count; i++)
-		print_section(find_section(conf, conf->services[i].name), out);
+		print_section(section_find(conf, conf->services[i].name), out);
 }
 
 /* ---- JSON ---- */
@@ -168,7 +159,7 @@ static void json_services(const struct conf *conf, struct buf *out)
 			   "\"instances\":%u,\"in\":\"%s\",\"config\":",
 			   i ? "," : "", s->name, s->kind->name, s->instances,
 			   s->in);
-		json_section(find_section(conf, s->name), out);
+		json_section(section_find(conf, s->name), out);
 		buf_char(out, '}');
 	}
 }
@@ -181,7 +172,7 @@ static void print_json(const struct conf *conf, struct buf *out)
 	else
 		buf_text(out, "null");
 	buf_text(out, ",\"pipeline\":");
-	json_section(find_section(conf, "pipeline"), out);
+	json_section(section_find(conf, "pipeline"), out);
 	buf_text(out, ",\"services\":[");
 	json_services(conf, out);
 	buf_text(out, "],\"links\":[");

@@ -1,7 +1,7 @@
 /* One section of the file, read by the rows of its table. */
 #include "conf/load.h"
 
-#include <inttypes.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +25,11 @@ struct where load_where(const struct loading *l, const config_setting_t *s)
 		return (struct where){l->file, 0};
 	return (struct where){file ? file : l->file,
 			      config_setting_source_line(s)};
+}
+
+char *load_other_file(const struct loading *l, struct where at)
+{
+	return strcmp(at.file, l->file) == 0 ? NULL : xstrdup(at.file);
 }
 
 void load_unknown(struct loading *l, const config_setting_t *s,
@@ -128,12 +133,24 @@ static int take(struct reading *r, const struct conf_row *row,
 	return 0;
 }
 
+/* Notes where a value is written that this process may not see. */
+static void pass_by(struct reading *r, const struct conf_row *row,
+		    const config_setting_t *s)
+{
+	struct origin *o = &r->section->origins[row - r->section->table->rows];
+	struct where at = load_where(r->l, s);
+
+	free(o->file);
+	*o = (struct origin){.from = FROM_FILE,
+			     .file = xstrdup(at.file),
+			     .line = at.line,
+			     .reference = true};
+}
+
 static void take_secret(struct reading *r, const struct conf_row *row,
 			const config_setting_t *s, const char *text)
 {
 	struct conf_section *section = r->section;
-	struct origin *origin = &section->origins[row - section->table->rows];
-	bool reference = secret_is_reference(text);
 	struct where at = load_where(r->l, s);
 	struct why warning, why;
 	char *secret;
@@ -144,7 +161,7 @@ static void take_secret(struct reading *r, const struct conf_row *row,
 			      row->name, why.text);
 		return;
 	}
-	if (!reference && *text)
+	if (!secret_is_reference(text) && *text)
 		problem_warning(&r->l->problems, at,
 				"%s.%s: the secret is written out in this "
 				"file; better refer to it by ${file:PATH} or "
@@ -153,8 +170,11 @@ static void take_secret(struct reading *r, const struct conf_row *row,
 	if (*warning.text)
 		problem_warning(&r->l->problems, at, "%s.%s: %s", section->name,
 				row->name, warning.text);
-	if (take(r, row, s, secret) == 0)
-		origin->reference = reference;
+	if (!r->live && secret_is_reference(text))
+		pass_by(r, row, s);
+	else if (take(r, row, s, secret) == 0)
+		section->origins[row - section->table->rows].reference =
+		    secret_is_reference(text);
 	secret_free(&secret);
 }
 
@@ -201,6 +221,30 @@ static void check_required(struct reading *r, const config_setting_t *group)
 			      "%s: the key \"%s\" (%s) is missing",
 			      r->section->name, row->name,
 			      value_type_name(row));
+	}
+}
+
+/* What a value asks for beyond its own form. */
+static void check_given(struct reading *r, const config_setting_t *group)
+{
+	const struct conf_section *section = r->section;
+
+	for (size_t i = 0; i < section->table->row_count; i++) {
+		const struct conf_row *row = &section->table->rows[i];
+		const config_setting_t *s =
+		    config_setting_get_member(group, row->name);
+
+		if (s && row->needs &&
+		    !config_setting_get_member(group, row->needs))
+			problem_error(&r->l->problems, load_where(r->l, s),
+				      "%s.%s: needs the key \"%s\" too",
+				      section->name, row->name, row->needs);
+		if (s && r->live && (row->flags & CONF_EXISTS) &&
+		    section->origins[i].from == FROM_FILE &&
+		    value_check_exists(row, section->values) == -1)
+			problem_error(&r->l->problems, load_where(r->l, s),
+				      "%s.%s: %s", section->name, row->name,
+				      strerror(errno));
 	}
 }
 
@@ -254,6 +298,8 @@ struct conf_section *section_read(struct loading *l, const char *name,
 		read_key(&r, config_setting_get_elem(group, (unsigned)i));
 	if (live)
 		check_required(&r, group);
+	if (group)
+		check_given(&r, group);
 	return r.section;
 }
 
@@ -266,6 +312,15 @@ void section_free(struct conf_section *s)
 	free(s->origins);
 	free(s->values);
 	free(s->name);
+}
+
+const struct conf_section *section_find(const struct conf *conf,
+					const char *name)
+{
+	for (uint32_t i = 0; i < conf->section_count; i++)
+		if (strcmp(conf->sections[i].name, name) == 0)
+			return &conf->sections[i];
+	return NULL;
 }
 
 struct where section_where(const struct loading *l,

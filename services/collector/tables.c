@@ -15,10 +15,12 @@ static const struct conf_row rows[] = {
 	 "is the event_source of events that have none; rate is in events "
 	 "a second, 429 beyond it. Without keys everybody who reaches the "
 	 "port may post."},
-    {FIELD(tls_certificate, CONF_PATH),
+    {FIELD(tls_certificate, CONF_PATH), .needs = "tls_key",
+     .flags = CONF_EXISTS,
      .doc = "PEM file with the certificate and its chain. With it, and "
 	    "tls_key, HTTPS is served instead of HTTP."},
-    {FIELD(tls_key, CONF_PATH),
+    {FIELD(tls_key, CONF_PATH), .needs = "tls_certificate",
+     .flags = CONF_EXISTS,
      .doc = "PEM file with the private key of tls_certificate."},
     {FIELD(cors_origins, CONF_STRING), .flags = CONF_RELOAD,
      .doc = "Origins whose pages may post from a browser, separated by "
