@@ -34,13 +34,12 @@ static char *directory_of(const char *path)
 
 static void parse_failed(struct loading *l)
 {
-	const char *file = config_error_file(&l->tree);
 	const char *text = config_error_text(&l->tree);
-	struct where at = {file ? file : l->file,
-			   (unsigned)config_error_line(&l->tree)};
+	unsigned line = (unsigned)config_error_line(&l->tree);
+	struct where at = scan_where(&l->scan, line);
 	char near[80];
 
-	scan_near(&l->scan, file, at.line, near, sizeof(near));
+	scan_near(&l->scan, line, near, sizeof(near));
 	if (strcmp(text, "duplicate setting name") == 0)
 		problem_error(&l->problems, at,
 			      "this key was given before in the same group; "
@@ -66,8 +65,7 @@ static int parse(struct loading *l)
 {
 	if (scan_read(&l->scan, l->file, l->base, &l->problems) == -1)
 		return -1;
-	config_set_include_dir(&l->tree, l->base);
-	if (config_read_string(&l->tree, l->scan.files[0].text))
+	if (config_read_string(&l->tree, buf_str(&l->scan.text)))
 		return 0;
 	parse_failed(l);
 	return -1;

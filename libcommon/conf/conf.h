@@ -207,6 +207,12 @@ const struct conf_service *conf_consumer(const struct conf *conf,
 					 const char *link);
 
 /*
+ * The address that a service listens on, of its first CONF_LISTEN row, and that
+ * row's name; NULL when it has none. Borrowed from the configuration.
+ */
+const char *conf_listen(const struct conf_service *service, const char **key);
+
+/*
  * The endpoints of instance i of a link's consumer, as ZeroMQ addresses:
  * ipc: "ipc://<run_dir>/<link>.<i>" and "….state"; tcp: port + 2i and port +
  * 2i + 1. Both buffers take 256 bytes.

@@ -46,8 +46,8 @@ const struct conf_service *conf_consumer(const struct conf *conf,
 	return NULL;
 }
 
-static int ipc_endpoint(const struct conf *conf, const char *name,
-			const char *suffix, char out[256], struct err *err)
+int link_ipc_endpoint(const struct conf *conf, const char *name,
+		      const char *suffix, char out[256], struct err *err)
 {
 	int n = snprintf(out, 256, "ipc://%s/%s%s", conf->pipeline->run_dir,
 			 name, suffix);
@@ -78,6 +78,20 @@ static int tcp_endpoint(const struct conf_link *link, unsigned offset,
 	return 0;
 }
 
+const char *conf_listen(const struct conf_service *s, const char **key)
+{
+	const struct conf_table *table = s->kind->conf;
+
+	for (size_t i = 0; i < table->row_count; i++) {
+		if (table->rows[i].type != CONF_LISTEN)
+			continue;
+		*key = table->rows[i].name;
+		return *(char *const *)((const char *)s->conf +
+					table->rows[i].offset);
+	}
+	return NULL;
+}
+
 int conf_endpoint(const struct conf *conf, const char *name, uint32_t instance,
 		  char data[256], char state[256], struct err *err)
 {
@@ -91,14 +105,14 @@ int conf_endpoint(const struct conf *conf, const char *name, uint32_t instance,
 			   ? -1
 			   : tcp_endpoint(link, 2 * instance, data, err);
 	snprintf(suffix, sizeof(suffix), ".%u.state", instance);
-	if (ipc_endpoint(conf, name, suffix, state, err) == -1)
+	if (link_ipc_endpoint(conf, name, suffix, state, err) == -1)
 		return -1;
 	suffix[strlen(suffix) - strlen(".state")] = '\0';
-	return ipc_endpoint(conf, name, suffix, data, err);
+	return link_ipc_endpoint(conf, name, suffix, data, err);
 }
 
 int conf_stats_endpoint(const struct conf *conf, char endpoint[256],
 			struct err *err)
 {
-	return ipc_endpoint(conf, "stats", "", endpoint, err);
+	return link_ipc_endpoint(conf, "stats", "", endpoint, err);
 }

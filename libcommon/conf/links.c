@@ -1,9 +1,11 @@
 /* The links of a file, and whether the services join up by them. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/text.h"
 #include "conf/load.h"
 
 static struct where link_where(const struct loading *l,
@@ -226,6 +228,24 @@ static void check_alone(struct loading *l, const struct conf_service *s)
 			      other->name, s->name, s->in);
 }
 
+static void warn_unused(struct loading *l, const struct conf_link *link)
+{
+	const char **names = xcalloc(l->conf->service_count, sizeof(*names));
+	const char *nearest;
+	size_t count = 0;
+
+	for (uint32_t i = 0; i < l->conf->service_count; i++)
+		if (*l->conf->services[i].in)
+			names[count++] = l->conf->services[i].in;
+	nearest = text_nearest(link->name, names, count);
+	problem_warning(&l->problems, link_where(l, link),
+			"links.%s: no listed service consumes it; it is not "
+			"used%s%s%s",
+			link->name, nearest ? "; did you mean \"" : "",
+			nearest ? nearest : "", nearest ? "\"?" : "");
+	free(names);
+}
+
 /* Links that nobody uses are left out of conf; a typing error most likely. */
 static void drop_unused(struct loading *l)
 {
@@ -239,10 +259,7 @@ static void drop_unused(struct loading *l)
 			conf->links[kept++] = *link;
 			continue;
 		}
-		problem_warning(&l->problems, link_where(l, link),
-				"links.%s: no listed service consumes it; it "
-				"is not used",
-				link->name);
+		warn_unused(l, link);
 		free(link->name);
 		free(link->endpoint);
 		free(link->file);
@@ -250,23 +267,69 @@ static void drop_unused(struct loading *l)
 	conf->link_count = kept;
 }
 
-static void check_link(struct loading *l, const struct conf_link *link)
+static void long_run_dir(struct loading *l, const struct err *err)
+{
+	problem_error(&l->problems,
+		      section_where(l, &l->conf->sections[0], "run_dir"), "%s",
+		      err->text);
+}
+
+/* -1 when the run_dir is too long, which is told once. */
+static int check_link(struct loading *l, const struct conf_link *link)
 {
 	const struct conf_service *to = conf_consumer(l->conf, link->name);
 	char data[256], state[256];
 	struct err err;
 
-	if (strncmp(link->endpoint, "tcp://", 6) == 0 &&
+	if (strcmp(link->endpoint, "ipc") != 0 &&
 	    !link_tcp_port(link->endpoint))
-		return; /* reported before */
+		return 0; /* reported before */
 	if (conf_endpoint(l->conf, link->name, to->instances - 1, data, state,
-			  &err) == -1)
+			  &err) == 0)
+		return 0;
+	if (err.code == ENAMETOOLONG) {
+		long_run_dir(l, &err);
+		return -1;
+	}
+	problem_error(&l->problems, link_where(l, link), "%s", err.text);
+	return 0;
+}
+
+static void check_links(struct loading *l)
+{
+	char control[256];
+	struct err err;
+
+	for (uint32_t i = 0; i < l->conf->link_count; i++)
+		if (check_link(l, &l->conf->links[i]) == -1)
+			return;
+	/* weftd's own, which pipelinectl speaks to (proto/control.md). */
+	if (link_ipc_endpoint(l->conf, "control.sock", "", control, &err) == -1)
+		long_run_dir(l, &err);
+}
+
+/* Two services cannot listen on one address, unless any port will do. */
+static void check_listen(struct loading *l, uint32_t i)
+{
+	const struct conf_service *s = &l->conf->services[i];
+	const char *key, *listen = conf_listen(s, &key);
+
+	if (!listen || strcmp(strrchr(listen, ':'), ":0") == 0)
+		return;
+	for (uint32_t k = 0; k < i; k++) {
+		const struct conf_service *other = &l->conf->services[k];
+		const char *other_key;
+		const char *taken = conf_listen(other, &other_key);
+
+		if (!taken || strcmp(listen, taken) != 0)
+			continue;
 		problem_error(
 		    &l->problems,
-		    strcmp(link->endpoint, "ipc") == 0
-			? section_where(l, &l->conf->sections[0], "run_dir")
-			: link_where(l, link),
-		    "%s", err.text);
+		    section_where(l, section_find(l->conf, s->name), key),
+		    "%s.%s: \"%s\" is also the address of %s.%s; "
+		    "choose another port",
+		    s->name, key, listen, other->name, other_key);
+	}
 }
 
 void links_join(struct loading *l)
@@ -279,10 +342,10 @@ void links_join(struct loading *l)
 		check_fed(l, s);
 		check_consumed(l, s);
 		check_alone(l, s);
+		check_listen(l, i);
 		if (*s->in && !link_find(conf, s->in))
 			add_link(l, s->in, "ipc", row_where(l, s));
 	}
 	drop_unused(l);
-	for (uint32_t i = 0; i < conf->link_count; i++)
-		check_link(l, &conf->links[i]);
+	check_links(l);
 }

@@ -44,24 +44,21 @@ void problems_report(struct problems *p, const char *main_file,
 
 /* ---- the text, before libconfig sees it ---- */
 
-/* A file as text, and a copy whose strings are blanked, to be quoted from. */
-struct scan_file {
-	char *name;
-	char *text;
-	char *masked;
-	size_t bytes;
+/* Lines of `text` from `at` on are those of a file from `line` on. */
+struct scan_part {
+	const char *file;
+	unsigned at, line;
 };
 
-/* An integer that libconfig 1.5 would wrap in silence. */
-struct scan_wrap {
-	const char *file; /* NULL = the main one, as libconfig has it */
-	unsigned line;
-};
-
+/* A file with its includes in place, and what it takes to speak of it. */
 struct scan {
-	struct scan_file *files; /* the main one first */
-	size_t file_count;
-	struct scan_wrap *wraps;
+	struct buf text;
+	struct buf masked; /* the same with blanked strings, to quote from */
+	struct scan_part *parts;
+	size_t part_count;
+	char **names; /* of the files, the main one first */
+	size_t name_count;
+	unsigned *wraps; /* lines of integers that libconfig 1.5 would wrap */
 	size_t wrap_count;
 	size_t bytes;
 };
@@ -70,18 +67,21 @@ struct scan {
  * Reads a file and all that it includes; reports what libconfig would hide:
  * unreadable, too large or endless includes, NUL bytes, integers outside of 32
  * bits, open strings and comments. `base` is the directory of the main file.
- * -1 when libconfig must not be given the text.
+ * -1 when there is no text to parse.
  */
 int scan_read(struct scan *scan, const char *path, const char *base,
 	      struct problems *p) MUST_CHECK;
 void scan_free(struct scan *scan);
 
+/* Where a line of the text is written. Lives as long as the scan. */
+struct where scan_where(const struct scan *scan, unsigned line);
+
 /* Whether an integer at that line was reported as too large. */
-bool scan_wrapped(const struct scan *scan, const config_setting_t *s);
+bool scan_wrapped(const struct scan *scan, unsigned line);
 
 /* The line without string contents, trimmed, at most `bytes` - 1 bytes. */
-char *scan_near(const struct scan *scan, const char *file, unsigned line,
-		char *near, size_t bytes);
+char *scan_near(const struct scan *scan, unsigned line, char *near,
+		size_t bytes);
 
 /* ---- one value ---- */
 
@@ -207,6 +207,11 @@ void links_join(struct loading *l);
 
 /* NULL when there is none of that name. */
 const struct conf_link *link_find(const struct conf *conf, const char *name);
+/* "ipc://<run_dir>/<name><suffix>"; -1 when a socket's path cannot be so long.
+ */
+int link_ipc_endpoint(const struct conf *conf, const char *name,
+		      const char *suffix, char out[256],
+		      struct err *err) MUST_CHECK;
 /* The port of "tcp://host:port", 0 when it is not of that form. */
 unsigned link_tcp_port(const char *endpoint);
 

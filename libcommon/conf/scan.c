@@ -23,18 +23,20 @@ struct cursor {
 	struct scan *scan;
 	struct problems *problems;
 	const char *base;
-	size_t file; /* index: files move when one is added */
+	const char *file;
+	char *text, *masked;
 	const char *at, *end;
+	const char *copied; /* up to here it is in scan->text */
 	unsigned line;
-	char name[64]; /* the last name seen, for messages */
 	unsigned depth;
+	char name[64]; /* the last name seen, for messages */
 };
 
-static int scan_file(struct cursor *parent, const char *name, const char *path);
+static int scan_file(struct cursor *c, const char *path, struct where from);
 
 static struct where here(const struct cursor *c)
 {
-	return (struct where){c->scan->files[c->file].name, c->line};
+	return (struct where){c->file, c->line};
 }
 
 static void advance(struct cursor *c, size_t n)
@@ -44,13 +46,13 @@ static void advance(struct cursor *c, size_t n)
 			c->line++;
 }
 
+/* ---- tokens ---- */
+
 static void mask(struct cursor *c, const char *from, const char *to)
 {
-	struct scan_file *f = &c->scan->files[c->file];
-
 	for (; from < to; from++)
 		if (*from != '\n')
-			f->masked[from - f->text] = MASK;
+			c->masked[from - c->text] = MASK;
 }
 
 static int skip_string(struct cursor *c)
@@ -93,14 +95,21 @@ static void skip_line(struct cursor *c)
 		c->at++;
 }
 
+/* The line in scan->text of where the cursor is. */
+static unsigned text_line(const struct cursor *c)
+{
+	const struct scan_part *part = &c->scan->parts[c->scan->part_count - 1];
+
+	return part->at + c->line - part->line;
+}
+
 static void note_wrap(struct cursor *c)
 {
 	struct scan *scan = c->scan;
 
 	scan->wraps = xreallocarray(scan->wraps, scan->wrap_count + 1,
 				    sizeof(*scan->wraps));
-	scan->wraps[scan->wrap_count++] = (struct scan_wrap){
-	    c->file ? scan->files[c->file].name : NULL, c->line};
+	scan->wraps[scan->wrap_count++] = text_line(c);
 }
 
 static bool fits_int32(const char *token)
@@ -150,10 +159,52 @@ static void skip_name(struct cursor *c)
 	snprintf(c->name, sizeof(c->name), "%.*s", (int)(c->at - from), from);
 }
 
+/* ---- files ---- */
+
+static unsigned count_lines(const char *text, size_t bytes)
+{
+	unsigned lines = 0;
+
+	for (size_t i = 0; i < bytes; i++)
+		lines += text[i] == '\n';
+	return lines;
+}
+
+/* Copies what was read so far; the next text comes from another place. */
+static void copy(struct cursor *c)
+{
+	struct buf *text = &c->scan->text;
+	size_t from = (size_t)(c->copied - c->text);
+	size_t bytes = (size_t)(c->at - c->copied);
+
+	buf_append(text, c->text + from, bytes);
+	buf_append(&c->scan->masked, c->masked + from, bytes);
+	/* libconfig 1.5 refuses a comment without a line end behind it. */
+	if (text->used && text->data[text->used - 1] != '\n') {
+		buf_char(text, '\n');
+		buf_char(&c->scan->masked, '\n');
+	}
+	c->copied = c->at;
+}
+
+static void begin_part(struct cursor *c)
+{
+	struct scan *scan = c->scan;
+
+	scan->parts = xreallocarray(scan->parts, scan->part_count + 1,
+				    sizeof(*scan->parts));
+	scan->parts[scan->part_count++] = (struct scan_part){
+	    .file = c->file,
+	    .at = 1 + count_lines(scan->text.data, scan->text.used),
+	    .line = c->line,
+	};
+}
+
 /* The path of an include, without its escapes; NULL when it is malformed. */
 static char *include_name(struct cursor *c)
 {
 	const char *quote;
+	char *name;
 
 	c->at += strlen("@include");
 	c->at += strspn(c->at, " \t");
@@ -164,28 +215,39 @@ static char *include_name(struct cursor *c)
 			      "@include \"identities.conf\"");
 		return NULL;
 	}
-	return xmemdup0(c->at + 1, (size_t)(quote - c->at - 1));
+	name = xmemdup0(c->at + 1, (size_t)(quote - c->at - 1));
+	c->at = quote + 1;
+	return name;
 }
 
 static int follow_include(struct cursor *c)
 {
-	char *name = include_name(c);
-	char *path;
+	struct cursor inner = {.scan = c->scan,
+			       .problems = c->problems,
+			       .base = c->base,
+			       .depth = c->depth + 1};
+	char *name, *path;
 	int rc = -1;
 
+	copy(c);
+	name = include_name(c);
 	if (!name)
 		return -1;
+	c->copied = c->at;
 	path = value_join_path(c->base, name);
-	if (c->depth == 9 || c->scan->file_count > CONF_MAX_INCLUDES)
+	inner.file = name;
+	if (inner.depth > 9)
 		problem_error(c->problems, here(c),
-			      "@include \"%s\": more than %s; does a file "
-			      "include itself?",
-			      name,
-			      c->depth == 9 ? "9 levels of includes"
-					    : "32 includes");
+			      "@include \"%s\": more than 9 levels of "
+			      "includes; does a file include itself?",
+			      name);
+	else if (c->scan->name_count > CONF_MAX_INCLUDES)
+		problem_error(c->problems, here(c),
+			      "@include \"%s\": more than %d includes", name,
+			      CONF_MAX_INCLUDES);
 	else
-		rc = scan_file(c, name, path);
-	skip_line(c);
+		rc = scan_file(&inner, path, here(c));
+	begin_part(c);
 	free(path);
 	free(name);
 	return rc;
@@ -193,12 +255,11 @@ static int follow_include(struct cursor *c)
 
 static bool at_line_start(const struct cursor *c)
 {
-	const char *text = c->scan->files[c->file].text;
 	const char *at = c->at;
 
-	while (at > text && (at[-1] == ' ' || at[-1] == '\t'))
+	while (at > c->text && (at[-1] == ' ' || at[-1] == '\t'))
 		at--;
-	return at == text || at[-1] == '\n';
+	return at == c->text || at[-1] == '\n';
 }
 
 /* One token. -1 when libconfig must not see the text. */
@@ -233,145 +294,134 @@ static int walk(struct cursor *c)
 	return 0;
 }
 
-static int load_text(struct scan *scan, const char *path, struct where at,
-		     struct problems *p, struct scan_file *f)
+/* Reads the file into *text; `from` is where it was named. */
+static int load_text(struct cursor *c, const char *path, struct where from,
+		     size_t *bytes)
 {
+	struct problems *p = c->problems;
 	const char *nul;
 	struct stat st;
 	struct err err;
 	int rc = stat(path, &st);
 
 	if (rc == -1 || !S_ISREG(st.st_mode)) {
-		problem_error(p, at, "cannot read %s: %s", path,
+		problem_error(p, from, "cannot read %s: %s",
+			      from.line ? path : "the file",
 			      rc == -1 ? strerror(errno)
 				       : "it is not a regular file");
 		return -1;
 	}
-	if (durable_read(path, CONF_FILE_BYTES - scan->bytes, &f->text,
-			 &f->bytes, &err) == -1) {
+	if (durable_read(path, CONF_FILE_BYTES - c->scan->bytes, &c->text,
+			 bytes, &err) == -1) {
 		if (err.code == EFBIG)
-			problem_error(p, at,
+			problem_error(p, from,
 				      "%s is too large: a configuration with "
 				      "all its includes has at most 1 MiB",
 				      path);
 		else
-			problem_error(p, at, "%s", err.text);
+			problem_error(p, from, "%s", err.text);
 		return -1;
 	}
-	nul = memchr(f->text, '\0', f->bytes);
+	nul = memchr(c->text, '\0', *bytes);
 	if (!nul)
 		return 0;
-	problem_error(p, at,
-		      "%s holds a NUL byte at offset %td; is it a text "
-		      "file?",
-		      path, nul - f->text);
-	free(f->text);
+	problem_error(p, from,
+		      "%s holds a NUL byte at offset %td; is it a text file?",
+		      path, nul - c->text);
+	free(c->text);
 	return -1;
 }
 
-static int add_file(struct cursor *c, struct where at, const char *name,
-		    const char *path)
+/* A copy of the file's name that lives as long as the scan. */
+static const char *keep_name(struct scan *scan, const char *name)
 {
-	struct scan *scan = c->scan;
-	struct scan_file f = {0};
-
-	if (load_text(scan, path, at, c->problems, &f) == -1)
-		return -1;
-	f.name = xstrdup(name);
-	f.masked = xmemdup0(f.text, f.bytes);
-	if (strncmp(f.text, "\xef\xbb\xbf", 3) == 0)
-		memset(f.text, ' ', 3); /* a byte order mark */
-	scan->bytes += f.bytes;
-	scan->files = xreallocarray(scan->files, scan->file_count + 1,
-				    sizeof(*scan->files));
-	c->file = scan->file_count;
-	scan->files[scan->file_count++] = f;
-	c->at = f.text;
-	c->end = f.text + f.bytes;
-	c->line = 1;
-	return 0;
+	scan->names = xreallocarray(scan->names, scan->name_count + 1,
+				    sizeof(*scan->names));
+	return scan->names[scan->name_count++] = xstrdup(name);
 }
 
-static int scan_file(struct cursor *parent, const char *name, const char *path)
+static int scan_file(struct cursor *c, const char *path, struct where from)
 {
-	struct cursor c = *parent;
+	size_t bytes;
+	int rc;
 
-	c.depth++;
-	if (add_file(&c, here(parent), name, path) == -1)
+	if (load_text(c, path, from, &bytes) == -1)
 		return -1;
-	return walk(&c);
+	c->file = keep_name(c->scan, c->file);
+	c->masked = xmemdup0(c->text, bytes);
+	if (strncmp(c->text, "\xef\xbb\xbf", 3) == 0)
+		memset(c->text, ' ', 3); /* a byte order mark */
+	c->scan->bytes += bytes;
+	c->at = c->copied = c->text;
+	c->end = c->text + bytes;
+	c->line = 1;
+	begin_part(c);
+	rc = walk(c);
+	if (rc == 0)
+		copy(c);
+	explicit_bzero(c->text, bytes); /* secrets may be written out in it */
+	free(c->text);
+	free(c->masked);
+	return rc;
 }
 
 int scan_read(struct scan *scan, const char *path, const char *base,
 	      struct problems *p)
 {
-	struct cursor c = {.scan = scan, .problems = p, .base = base};
+	struct cursor c = {
+	    .scan = scan, .problems = p, .base = base, .file = path};
 
-	if (add_file(&c, (struct where){path, 0}, path, path) == -1)
-		return -1;
-	return walk(&c);
+	return scan_file(&c, path, (struct where){path, 0});
 }
 
 void scan_free(struct scan *scan)
 {
-	for (size_t i = 0; i < scan->file_count; i++) {
-		/* It may hold secrets written out in full. */
-		explicit_bzero(scan->files[i].text, scan->files[i].bytes);
-		free(scan->files[i].name);
-		free(scan->files[i].text);
-		free(scan->files[i].masked);
-	}
-	free(scan->files);
+	if (scan->text.data)
+		explicit_bzero(scan->text.data, scan->text.used);
+	buf_free(&scan->text);
+	buf_free(&scan->masked);
+	for (size_t i = 0; i < scan->name_count; i++)
+		free(scan->names[i]);
+	free(scan->names);
+	free(scan->parts);
 	free(scan->wraps);
 	*scan = (struct scan){0};
 }
 
-/* libconfig 1.5 gives an include's name as written, 1.7 with its directory. */
-static bool same_file(const char *name, const char *given)
-{
-	size_t n = strlen(name), g = strlen(given);
+/* ---- questions ---- */
 
-	return g >= n && strcmp(given + g - n, name) == 0;
+struct where scan_where(const struct scan *scan, unsigned line)
+{
+	size_t i = scan->part_count - 1;
+
+	while (i > 0 && scan->parts[i].at > line)
+		i--;
+	return (struct where){scan->parts[i].file,
+			      scan->parts[i].line + line - scan->parts[i].at};
 }
 
-bool scan_wrapped(const struct scan *scan, const config_setting_t *s)
+bool scan_wrapped(const struct scan *scan, unsigned line)
 {
-	const char *file = config_setting_source_file(s);
-
-	for (size_t i = 0; i < scan->wrap_count; i++) {
-		const struct scan_wrap *w = &scan->wraps[i];
-
-		if (w->line != config_setting_source_line(s) ||
-		    !w->file != !file)
-			continue;
-		if (!file || same_file(w->file, file))
+	for (size_t i = 0; i < scan->wrap_count; i++)
+		if (scan->wraps[i] == line)
 			return true;
-	}
 	return false;
 }
 
-static const struct scan_file *find_file(const struct scan *scan,
-					 const char *file)
+char *scan_near(const struct scan *scan, unsigned line, char *near,
+		size_t bytes)
 {
-	for (size_t i = 1; file && i < scan->file_count; i++)
-		if (same_file(scan->files[i].name, file))
-			return &scan->files[i];
-	return scan->files;
-}
-
-char *scan_near(const struct scan *scan, const char *file, unsigned line,
-		char *near, size_t bytes)
-{
-	const char *at = find_file(scan, file)->masked;
+	const char *at = scan->masked.data, *end = at + scan->masked.used;
 	size_t used = 0;
 
-	for (; line > 1 && at; line--) {
-		at = strchr(at, '\n');
-		if (at)
-			at++;
+	for (; line > 1 && at < end; line--) {
+		at = memchr(at, '\n', (size_t)(end - at));
+		at = at ? at + 1 : end;
 	}
-	at = at ? at + strspn(at, " \t") : "";
-	for (; *at && *at != '\n' && *at != '\r' && used + 4 < bytes; at++) {
+	while (at < end && (*at == ' ' || *at == '\t'))
+		at++;
+	for (; at < end && *at != '\n' && *at != '\r' && used + 4 < bytes;
+	     at++) {
 		unsigned char byte = (unsigned char)*at;
 
 		if (byte != MASK)

@@ -19,12 +19,9 @@ struct reading {
 
 struct where load_where(const struct loading *l, const config_setting_t *s)
 {
-	const char *file = s ? config_setting_source_file(s) : NULL;
-
 	if (!s)
 		return (struct where){l->file, 0};
-	return (struct where){file ? file : l->file,
-			      config_setting_source_line(s)};
+	return scan_where(&l->scan, config_setting_source_line(s));
 }
 
 char *load_other_file(const struct loading *l, struct where at)
@@ -189,7 +186,7 @@ static void read_key(struct reading *r, const config_setting_t *s)
 		unknown_key(r, s);
 		return;
 	}
-	if (scan_wrapped(&r->l->scan, s))
+	if (scan_wrapped(&r->l->scan, config_setting_source_line(s)))
 		return;
 	text = text_of(row, s, number);
 	if (!text)
@@ -243,7 +240,8 @@ static void check_given(struct reading *r, const config_setting_t *group)
 		    section->origins[i].from == FROM_FILE &&
 		    value_check_exists(row, section->values) == -1)
 			problem_error(&r->l->problems, load_where(r->l, s),
-				      "%s.%s: %s", section->name, row->name,
+				      "%s.%s: %s: %s", section->name, row->name,
+				      config_setting_get_string(s),
 				      strerror(errno));
 	}
 }
@@ -291,7 +289,7 @@ struct conf_section *section_read(struct loading *l, const char *name,
 		problem_error(&l->problems, load_where(l, group),
 			      "%s: needs a group, such as %s = { key = value; "
 			      "};",
-			      name, name);
+			      name, config_setting_name(group));
 		return r.section;
 	}
 	for (int i = 0; group && i < config_setting_length(group); i++)

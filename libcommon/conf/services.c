@@ -112,13 +112,13 @@ static void check_own_name(struct loading *l, const config_setting_t *row,
 }
 
 static uint32_t row_instances(struct loading *l, const config_setting_t *row,
-			      const struct conf_kind *kind)
+			      const char *name, const struct conf_kind *kind)
 {
 	const config_setting_t *s = config_setting_get_member(row, "instances");
 	int most = kind->flags & KIND_SINGLE ? 1 : MAX_INSTANCES;
 	long long n;
 
-	if (!s || scan_wrapped(&l->scan, s))
+	if (!s || scan_wrapped(&l->scan, config_setting_source_line(s)))
 		return 1;
 	n = config_setting_get_int64(s);
 	if (config_setting_is_number(s) &&
@@ -126,14 +126,13 @@ static uint32_t row_instances(struct loading *l, const config_setting_t *row,
 		return (uint32_t)n;
 	if (most == 1)
 		problem_error(&l->problems, load_where(l, s),
-			      "services.instances: \"%s\" runs once; leave the "
-			      "key out",
-			      kind->name);
+			      "services: \"%s\" runs once; leave instances out",
+			      name);
 	else
 		problem_error(&l->problems, load_where(l, s),
-			      "services.instances: needs an integer from 1 to "
-			      "%d",
-			      most);
+			      "services: \"%s\": instances needs an integer "
+			      "from 1 to %d",
+			      name, most);
 	return 1;
 }
 
@@ -214,7 +213,7 @@ static void read_service(struct loading *l, const config_setting_t *row)
 	check_own_name(l, row, name, kind);
 	check_double(l, at, name, kind);
 	add_service(l, at, name, kind, *kind->in ? in : NULL,
-		    row_instances(l, row, kind));
+		    row_instances(l, row, name, kind));
 }
 
 /* What runs when the file does not say, or there is none. */

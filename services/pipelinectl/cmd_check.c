@@ -22,22 +22,10 @@ static const char *shown_path(const struct check *c)
 	return c->path ? c->path : "built-in defaults";
 }
 
-/* The address of the key "listen" of a service, or NULL. */
-static const char *listen_of(const struct conf_service *s)
-{
-	const struct conf_table *table = s->kind->conf;
-
-	for (size_t i = 0; i < table->row_count; i++)
-		if (table->rows[i].type == CONF_LISTEN)
-			return *(char *const *)((const char *)s->conf +
-						table->rows[i].offset);
-	return NULL;
-}
-
 static void print_service(const struct conf *conf, const struct conf_service *s)
 {
 	char data[256], state[256];
-	const char *listen = listen_of(s);
+	const char *key, *listen = conf_listen(s, &key);
 	struct err err;
 
 	printf("  %s", s->name);
