@@ -173,6 +173,8 @@ int conf_load_row(struct conf **conf, const char *path,
 	if (!path || parse(&l) == 0) {
 		read_sections(&l);
 		links_join(&l);
+		free(report->contracts);
+		report->contracts = xstrdup(l.conf->pipeline->contracts);
 	}
 	problems_report(&l.problems, l.file, report);
 	config_destroy(&l.tree);

@@ -160,6 +160,8 @@ struct conf_report {
 	struct buf lines;
 	uint32_t errors;
 	uint32_t warnings;
+	char *contracts; /* the directory, even of a file with errors; or NULL
+			  */
 };
 void conf_report_free(struct conf_report *report);
 
@@ -183,14 +185,6 @@ int conf_load_row(struct conf **conf, const char *path,
 		  const struct conf_kinds *kinds, const char *row,
 		  struct conf_report *report) MUST_CHECK;
 void conf_free(struct conf **conf);
-
-/*
- * Appends the keys of the pipeline and of a service row whose values differ
- * between two configurations and that only a restart takes over, as
- * "pipeline.run_dir collector.listen"; nothing when a reload is enough.
- */
-void conf_restart_keys(const struct conf *before, const struct conf *now,
-		       const char *row, struct buf *out);
 
 /*
  * Which file to use when none is named: $WEFT_CONFIG, else /etc/weft/weft.conf

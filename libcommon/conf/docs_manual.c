@@ -106,8 +106,10 @@ void conf_write_manual(const struct conf_kinds *kinds, struct buf *out)
 	}
 	buf_printf(out, "\n```\n%s```\n\n## Keys\n", docs_example);
 	docs_each_table(kinds, table, out);
-	buf_text(out, "\n## Counters\n\nServed by metrics for Prometheus, each "
-		      "also with the labels `service` and `instance`.\n");
+	buf_text(out, "\n## Counters\n\nServed by metrics for Prometheus. It "
+		      "adds the label `service`, and to gauges `process` "
+		      "(`collector.0`); families `business_telemetry_*` stay "
+		      "as they are.\n");
 	for (size_t i = 0; i < kinds->count; i++)
 		counters(out, &kinds->kinds[i]);
 }

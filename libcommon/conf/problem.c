@@ -119,5 +119,6 @@ void problems_report(struct problems *p, const char *main_file,
 void conf_report_free(struct conf_report *report)
 {
 	buf_free(&report->lines);
+	free(report->contracts);
 	*report = (struct conf_report){0};
 }

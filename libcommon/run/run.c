@@ -99,7 +99,8 @@ static int load_config(struct run *run, struct err *err)
 	struct conf *conf = NULL;
 	int rc = -1;
 
-	if (conf_load(&conf, run->config_path, run->kinds, &report) != 0) {
+	if (conf_load_row(&conf, run->config_path, run->kinds, run->name,
+			  &report) != 0) {
 		err_set(err, EINVAL, "%s", buf_str(&report.lines));
 		goto out;
 	}

@@ -37,7 +37,7 @@ extern const unsigned cmd_count;
 
 /*
  * Says on stderr what is wrong with the command line of command `name`, then
- * its usage line. Returns CMD_USAGE. An empty fmt prints the usage alone (for
+ * its usage line. Returns CMD_USAGE. An empty text prints the usage alone (for
  * getopt_long(), which has complained already).
  */
 int cmd_usage_error(const char *name, const char *fmt, ...)

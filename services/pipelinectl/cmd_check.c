@@ -2,25 +2,31 @@
  * pipelinectl check: everything that is wrong with a configuration and its
  * contracts, at once, and what would run. Starts and writes nothing.
  */
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "contract/contract.h"
 #include "services/kinds.h"
 #include "services/pipelinectl/cmd.h"
+#include "services/pipelinectl/options.h"
 
 struct check {
 	const char *path;  /* NULL: built-in defaults */
 	struct conf *conf; /* NULL when it has errors */
 	struct conf_report report;
+	struct contract_set *contracts; /* NULL when they have errors */
+	struct contract_report contract_report;
+	uint32_t errors, warnings;
 };
 
 static const char *shown_path(const struct check *c)
 {
 	return c->path ? c->path : "built-in defaults";
 }
+
+/* ---- for people ---- */
 
 static void print_service(const struct conf *conf, const struct conf_service *s)
 {
@@ -37,11 +43,12 @@ static void print_service(const struct conf *conf, const struct conf_service *s)
 		printf(", listens on %s", listen);
 	if (*s->in && conf_endpoint(conf, s->in, 0, data, state, &err) == 0)
 		printf(", takes link %s at %s%s", s->in, data,
-		       s->instances > 1 ? " …" : "");
+		       s->instances > 1 ? " and on" : "");
 	if (*s->kind->out)
-		printf(", feeds %s", strcmp(s->kind->out, "*") == 0
-					 ? "all sinks"
-					 : s->kind->out);
+		printf(", feeds %s%s",
+		       strcmp(s->kind->out, "*") == 0 ? "" : "link ",
+		       strcmp(s->kind->out, "*") == 0 ? "all sinks"
+						      : s->kind->out);
 	putchar('\n');
 }
 
@@ -50,99 +57,144 @@ static void print_text(struct check *c)
 	const struct conf *conf = c->conf;
 
 	fprintf(stderr, "%s", buf_str(&c->report.lines));
-	if (!conf) {
-		fprintf(stderr, "%s: %" PRIu32 " error%s; nothing would run\n",
-			shown_path(c), c->report.errors,
-			c->report.errors == 1 ? "" : "s");
+	fprintf(stderr, "%s", buf_str(&c->contract_report.lines));
+	if (c->errors) {
+		fprintf(stderr, "%s: %" PRIu32 " error%s; it would not start\n",
+			shown_path(c), c->errors, c->errors == 1 ? "" : "s");
 		return;
 	}
 	printf("%s is good. It would run:\n", shown_path(c));
 	for (uint32_t i = 0; i < conf->service_count; i++)
 		print_service(conf, &conf->services[i]);
-	printf("State in %s, sockets in %s.\n", conf->pipeline->state_dir,
-	       conf->pipeline->run_dir);
+	printf("%" PRIu32 " contracts from %s, state in %s, sockets in %s.\n",
+	       contract_set_count(c->contracts), conf->pipeline->contracts,
+	       conf->pipeline->state_dir, conf->pipeline->run_dir);
 }
 
-/* {"severity":"error","text":"weft.conf:3: …"} for each line of the report. */
-static void json_problems(struct check *c, struct buf *out)
+/* ---- for programs ---- */
+
+static void json_string(struct buf *out, const char *text)
 {
-	const char *at = buf_str(&c->report.lines);
-	bool first = true;
+	buf_char(out, '"');
+	buf_json_escape(out, text, strlen(text));
+	buf_char(out, '"');
+}
+
+/* {"severity":"error","text":"weft.conf:3: …"} for each line of a report. */
+static void json_problems(struct buf *lines, struct buf *out, bool *first)
+{
+	const char *at = buf_str(lines);
 
 	while (*at) {
 		size_t n = strcspn(at, "\n");
 		bool warning = memmem(at, n, ": warning: ", 11);
 
 		buf_printf(out, "%s{\"severity\":\"%s\",\"text\":\"",
-			   first ? "" : ",", warning ? "warning" : "error");
+			   *first ? "" : ",", warning ? "warning" : "error");
 		buf_json_escape(out, at, n);
 		buf_text(out, "\"}");
-		first = false;
+		*first = false;
 		at += n + (at[n] == '\n');
+	}
+}
+
+static void json_service(const struct conf *conf, const struct conf_service *s,
+			 struct buf *out)
+{
+	char data[256], state[256];
+	const char *key, *listen = conf_listen(s, &key);
+	struct err err;
+
+	buf_printf(out,
+		   "{\"name\":\"%s\",\"service\":\"%s\",\"instances\":%" PRIu32
+		   ",\"in\":\"%s\",\"out\":\"%s\",\"listen\":",
+		   s->name, s->kind->name, s->instances, s->in, s->kind->out);
+	if (listen)
+		json_string(out, listen);
+	else
+		buf_text(out, "null");
+	buf_text(out, ",\"endpoints\":[");
+	for (uint32_t i = 0; *s->in && i < s->instances; i++) {
+		if (conf_endpoint(conf, s->in, i, data, state, &err) == -1)
+			break;
+		buf_text(out, i ? "," : "");
+		json_string(out, data);
+	}
+	buf_text(out, "]}");
+}
+
+static void json_contracts(const struct contract_set *set, struct buf *out)
+{
+	for (uint32_t i = 0; i < contract_set_count(set); i++) {
+		const struct contract *one = contract_set_at(set, i);
+
+		buf_printf(out, "%s{\"name\":", i ? "," : "");
+		json_string(out, one->name);
+		buf_printf(out, ",\"version\":%u,\"fields\":%" PRIu32 "}",
+			   one->version, one->field_count);
 	}
 }
 
 static void print_json(struct check *c)
 {
 	struct buf out = {0};
+	bool first = true;
 
-	buf_text(&out, "{\"config\":\"");
-	buf_json_escape(&out, shown_path(c), strlen(shown_path(c)));
+	buf_text(&out, "{\"config\":");
+	json_string(&out, shown_path(c));
 	buf_printf(&out,
-		   "\",\"ok\":%s,\"errors\":%" PRIu32 ",\"warnings\":%" PRIu32
+		   ",\"ok\":%s,\"errors\":%" PRIu32 ",\"warnings\":%" PRIu32
 		   ",\"problems\":[",
-		   c->conf ? "true" : "false", c->report.errors,
-		   c->report.warnings);
-	json_problems(c, &out);
+		   c->errors ? "false" : "true", c->errors, c->warnings);
+	json_problems(&c->report.lines, &out, &first);
+	json_problems(&c->contract_report.lines, &out, &first);
 	buf_text(&out, "],\"services\":[");
 	for (uint32_t i = 0; c->conf && i < c->conf->service_count; i++) {
-		const struct conf_service *s = &c->conf->services[i];
-
-		buf_printf(&out,
-			   "%s{\"name\":\"%s\",\"service\":\"%s\","
-			   "\"instances\":%" PRIu32 ",\"in\":\"%s\","
-			   "\"out\":\"%s\"}",
-			   i ? "," : "", s->name, s->kind->name, s->instances,
-			   s->in, s->kind->out);
+		buf_text(&out, i ? "," : "");
+		json_service(c->conf, &c->conf->services[i], &out);
 	}
+	buf_text(&out, "],\"contracts\":[");
+	if (c->contracts)
+		json_contracts(c->contracts, &out);
 	buf_text(&out, "]}\n");
 	fwrite(out.data, 1, out.used, stdout);
 	buf_free(&out);
 }
 
-static int check(struct check *c, bool json)
-{
-	int rc = conf_load(&c->conf, c->path, &weft_kinds, &c->report);
+/* ---- the command ---- */
 
-	if (json)
-		print_json(c);
-	else
-		print_text(c);
-	conf_free(&c->conf);
-	conf_report_free(&c->report);
-	return rc == 0 ? CMD_OK : CMD_FAILED;
+/* The key of the hash mask plays no part in whether contracts are right. */
+static void check_contracts(struct check *c)
+{
+	static const uint8_t any_secret[32];
+
+	if (c->report.contracts &&
+	    contract_set_load(&c->contracts, c->report.contracts, any_secret,
+			      sizeof(any_secret), &c->contract_report) == -1)
+		c->contracts = NULL;
+	c->errors = c->report.errors + c->contract_report.errors;
+	c->warnings = c->report.warnings + c->contract_report.warnings;
 }
 
 int cmd_check(int argc, char **argv)
 {
-	static const struct option options[] = {
-	    {"config", required_argument, NULL, 'c'},
-	    {"json", no_argument, NULL, 'j'},
-	    {NULL, 0, NULL, 0}};
-	struct check state = {.path = conf_default_path()};
-	bool json = false;
-	int c;
+	struct check c = {0};
+	struct options o;
+	int rc = options_read(argc, argv, OPTIONS_JSON, &o);
 
-	while ((c = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
-		if (c == 'c')
-			state.path = optarg;
-		else if (c == 'j')
-			json = true;
-		else
-			return cmd_usage_error("check", "%s", "");
-	}
-	if (optind < argc)
-		return cmd_usage_error("check", "unexpected '%s'",
-				       argv[optind]);
-	return check(&state, json);
+	if (rc)
+		return rc;
+	c.path = o.config;
+	if (conf_load(&c.conf, c.path, &weft_kinds, &c.report) == -1)
+		c.conf = NULL;
+	check_contracts(&c);
+	if (o.json)
+		print_json(&c);
+	else
+		print_text(&c);
+	contract_set_unref(&c.contracts);
+	contract_report_free(&c.contract_report);
+	conf_free(&c.conf);
+	conf_report_free(&c.report);
+	return c.errors ? CMD_FAILED : CMD_OK;
 }

@@ -1,10 +1,10 @@
 /* pipelinectl config: what is in force, and where each value comes from. */
-#include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 
 #include "services/kinds.h"
 #include "services/pipelinectl/cmd.h"
+#include "services/pipelinectl/options.h"
 
 static int print(const char *path, bool json)
 {
@@ -26,24 +26,8 @@ static int print(const char *path, bool json)
 
 int cmd_config(int argc, char **argv)
 {
-	static const struct option options[] = {
-	    {"config", required_argument, NULL, 'c'},
-	    {"json", no_argument, NULL, 'j'},
-	    {NULL, 0, NULL, 0}};
-	const char *path = conf_default_path();
-	bool json = false;
-	int c;
+	struct options o;
+	int rc = options_read(argc, argv, OPTIONS_JSON, &o);
 
-	while ((c = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
-		if (c == 'c')
-			path = optarg;
-		else if (c == 'j')
-			json = true;
-		else
-			return cmd_usage_error("config", "%s", "");
-	}
-	if (optind < argc)
-		return cmd_usage_error("config", "unexpected '%s'",
-				       argv[optind]);
-	return print(path, json);
+	return rc ? rc : print(o.config, o.json);
 }

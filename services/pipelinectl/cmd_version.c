@@ -1,10 +1,10 @@
 /* pipelinectl version: of Weft, and of what it was built with. */
-#include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "services/pipelinectl/cmd.h"
+#include "services/pipelinectl/options.h"
 
 /* "libzmq 4.3.5 zlib 1.3 …", as pkg-config said when it was built. */
 static const char libraries[] = WEFT_LIBRARIES;
@@ -44,20 +44,12 @@ static void print_libraries(bool json)
 
 int cmd_version(int argc, char **argv)
 {
-	static const struct option options[] = {
-	    {"json", no_argument, NULL, 'j'}, {NULL, 0, NULL, 0}};
-	bool json = false;
-	int c;
+	struct options o;
+	int rc = options_read(argc, argv, OPTIONS_JSON, &o);
 
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (c != 'j')
-			return cmd_usage_error("version", "%s", "");
-		json = true;
-	}
-	if (optind < argc)
-		return cmd_usage_error("version", "unexpected '%s'",
-				       argv[optind]);
-	if (json) {
+	if (rc)
+		return rc;
+	if (o.json) {
 		printf("{\"version\":\"%s\",\"compiler\":\"%s\","
 		       "\"libraries\":{",
 		       WEFT_VERSION, __VERSION__);
@@ -65,7 +57,8 @@ int cmd_version(int argc, char **argv)
 		printf("}}\n");
 		return CMD_OK;
 	}
-	printf("Weft %s, built by compiler %s with\n", WEFT_VERSION, __VERSION__);
+	printf("Weft %s, built by compiler %s with\n", WEFT_VERSION,
+	       __VERSION__);
 	print_libraries(false);
 	return CMD_OK;
 }

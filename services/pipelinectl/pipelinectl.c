@@ -96,15 +96,14 @@ static void print_cmd_help(const struct cmd *c)
 int cmd_usage_error(const char *name, const char *fmt, ...)
 {
 	const struct cmd *c = find_cmd(name);
+	char text[512];
 	va_list ap;
 
-	if (fmt[0]) {
-		va_start(ap, fmt);
-		fprintf(stderr, "pipelinectl %s: ", name);
-		vfprintf(stderr, fmt, ap);
-		fputc('\n', stderr);
-		va_end(ap);
-	}
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (text[0])
+		fprintf(stderr, "pipelinectl %s: %s\n", name, text);
 	if (c)
 		fprintf(stderr, "Usage: pipelinectl %s %s\n", c->name,
 			c->usage);

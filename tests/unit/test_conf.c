@@ -229,29 +229,6 @@ static void two_loads_are_independent(void **state)
 	conf_free(&b);
 }
 
-static void only_keys_that_need_a_restart_are_named(void **state)
-{
-	struct conf *a = fixture_good("pipeline = { log_level = \"warn\"; };\n"
-				      "collector = { max_events = 7; };\n");
-	struct conf *b = fixture_good(
-	    "pipeline = { run_dir = \"/r\"; log_level = \"info\"; };\n"
-	    "collector = { listen = \"127.0.0.1:9\";\n"
-	    "  cors_origins = \"*\"; max_events = 8; };\n"
-	    "metrics = { listen = \"127.0.0.1:10\"; };\n");
-	struct buf out = {0};
-
-	(void)state;
-	conf_restart_keys(a, b, "collector", &out);
-	assert_string_equal(buf_str(&out), "pipeline.run_dir collector.listen "
-					   "collector.max_events");
-	buf_clear(&out);
-	conf_restart_keys(b, b, "collector", &out);
-	assert_int_equal(out.used, 0);
-	buf_free(&out);
-	conf_free(&a);
-	conf_free(&b);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -265,7 +242,6 @@ int main(void)
 	    cmocka_unit_test(secrets_come_from_environment_and_files),
 	    cmocka_unit_test(a_process_needs_only_its_own_secrets),
 	    cmocka_unit_test(two_loads_are_independent),
-	    cmocka_unit_test(only_keys_that_need_a_restart_are_named),
 	};
 
 	return cmocka_run_group_tests(tests, fixture_begin, fixture_end);
