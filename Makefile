@@ -36,6 +36,9 @@ PACKAGES := libzmq libczmq libcjson libconfig yyjson libllhttp openssl \
 	libxxhash libzstd zlib libisal
 PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 PKG_LIBS := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null)
+# What `pipelinectl version` names: "libzmq 4.3.5 zlib 1.3 …".
+LIBRARIES := $(shell paste -d' ' <(printf '%s\n' $(PACKAGES)) \
+	<(pkg-config --modversion $(PACKAGES) 2>/dev/null))
 WARN := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes \
 	-Wmissing-prototypes -Wvla -Wformat=2 -Wundef -Werror
 HARDEN := -fPIE -fstack-protector-strong -fstack-clash-protection \
@@ -43,7 +46,8 @@ HARDEN := -fPIE -fstack-protector-strong -fstack-clash-protection \
 # Fortified calls hide from the sanitizers what they look for, and need -O.
 FORTIFY := $(if $(SANITIZE),,$(if $(filter -O2 -O3,$(OPT)),\
 	-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2))
-CPPFLAGS += -D_GNU_SOURCE -DWEFT_VERSION='"$(VERSION)"' -I. -Ilibcommon \
+CPPFLAGS += -D_GNU_SOURCE -DWEFT_VERSION='"$(VERSION)"' \
+	-DWEFT_LIBRARIES='"$(LIBRARIES)"' -I. -Ilibcommon \
 	-I$(BUILD)/gen $(FORTIFY) $(DEFINES)
 CFLAGS += -std=c11 -g $(OPT) $(WARN) -fno-strict-aliasing $(HARDEN) \
 	$(SANITIZE) $(PKG_CFLAGS)
@@ -94,11 +98,6 @@ $(BUILD)/obj/%.o: %.c $(FLAGS)
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
-
-# `pipelinectl version` names what Weft was built with.
-$(BUILD)/obj/services/pipelinectl/cmd_version.o: private CPPFLAGS += \
-	-DWEFT_LIBRARIES='"$(foreach p,$(PACKAGES),$(p) $(shell \
-	pkg-config --modversion $(p)))"'
 
 # A source that went away must leave the library too.
 $(BUILD)/lib/%.list: .FORCE

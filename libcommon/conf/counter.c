@@ -145,14 +145,16 @@ static size_t clean(const struct counter_label *label, char *out)
 	return used;
 }
 
-static char *render(const struct counter_family *f, const char *key)
+static char *render(const struct counter_family *f, const char *key,
+		    size_t bytes)
 {
+	const char *end = key + bytes;
 	struct buf b = {0};
 	char *text;
 
 	for (unsigned i = 0; i < f->name_count; i++) {
 		buf_printf(&b, "%s%s=\"", i ? "," : "", f->names[i]);
-		for (; *key; key++) {
+		for (; key < end && *key; key++) {
 			if (*key == '"' || *key == '\\')
 				buf_char(&b, '\\');
 			buf_char(&b, *key);
@@ -191,7 +193,7 @@ static int64_t *cell_of_key(struct counter_family *f, const char *key,
 		return &s->value;
 	s = xcalloc(1, sizeof(*s) + bytes);
 	s->hash = hash;
-	s->labels = render(f, key);
+	s->labels = render(f, key, bytes);
 	s->key_bytes = bytes;
 	memcpy(s->key, key, bytes);
 	*slot = s;
@@ -202,11 +204,9 @@ static int64_t *cell_of_key(struct counter_family *f, const char *key,
 /* Where the values go that come after the last free series. */
 static int64_t *other_cell(struct counter_family *f)
 {
-	char key[MAX_LABELS * 6];
+	static const char others[] = "other\0other\0other\0other";
 
-	for (unsigned i = 0; i < f->name_count; i++)
-		memcpy(key + i * 6, "other", 6);
-	return cell_of_key(f, key, f->name_count * 6);
+	return cell_of_key(f, others, (size_t)f->name_count * 6);
 }
 
 int64_t *counter_cell(struct counter_family *f,

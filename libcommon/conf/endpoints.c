@@ -92,23 +92,25 @@ const char *conf_listen(const struct conf_service *s, const char **key)
 	return NULL;
 }
 
-int conf_endpoint(const struct conf *conf, const char *name, uint32_t instance,
+/* Six parameters, because its callers keep the two addresses apart. */
+/* NOLINTNEXTLINE(readability-function-size) */
+int conf_endpoint(const struct conf *conf, const char *link, uint32_t instance,
 		  char data[256], char state[256], struct err *err)
 {
-	const struct conf_link *link = link_find(conf, name);
+	const struct conf_link *l = link_find(conf, link);
 	char suffix[32];
 
-	if (!link)
-		return err_set(err, ENOENT, "there is no link \"%s\"", name);
-	if (strcmp(link->endpoint, "ipc") != 0)
-		return tcp_endpoint(link, 2 * instance + 1, state, err) == -1
+	if (!l)
+		return err_set(err, ENOENT, "there is no link \"%s\"", link);
+	if (strcmp(l->endpoint, "ipc") != 0)
+		return tcp_endpoint(l, 2 * instance + 1, state, err) == -1
 			   ? -1
-			   : tcp_endpoint(link, 2 * instance, data, err);
+			   : tcp_endpoint(l, 2 * instance, data, err);
 	snprintf(suffix, sizeof(suffix), ".%u.state", instance);
-	if (link_ipc_endpoint(conf, name, suffix, state, err) == -1)
+	if (link_ipc_endpoint(conf, link, suffix, state, err) == -1)
 		return -1;
 	suffix[strlen(suffix) - strlen(".state")] = '\0';
-	return link_ipc_endpoint(conf, name, suffix, data, err);
+	return link_ipc_endpoint(conf, link, suffix, data, err);
 }
 
 int conf_stats_endpoint(const struct conf *conf, char endpoint[256],

@@ -131,12 +131,17 @@ char *value_join_path(const char *base, const char *path);
 
 /* ---- secrets ---- */
 
+struct secret_places {
+	const char *base; /* what relative paths start at */
+	bool check_only;  /* only the form; nothing is read */
+};
+
 /*
  * Fills in the references of a secret value. *out is owned by the caller. -1
  * with *why, which never holds a secret; *warning is set (or left empty) when
- * the value is usable but not well kept. check_only: only the form.
+ * the value is usable but not well kept.
  */
-int secret_resolve(const char *text, const char *base, bool check_only,
+int secret_resolve(const char *text, const struct secret_places *places,
 		   char **out, struct why *warning, struct why *why) MUST_CHECK;
 /* Whether text holds a "${" at all. */
 bool secret_is_reference(const char *text);

@@ -143,19 +143,22 @@ static void place(struct conf_section *s, const char *key, char **at,
 		origin->from = from;
 		free(*at);
 		*at = path;
+		return;
 	}
 }
 
-void places_default(struct loading *l, struct conf_section *s)
+void places_default(struct loading *l, struct conf_section *pipeline)
 {
-	struct conf_pipeline *p = s->values;
+	struct conf_pipeline *p = pipeline->values;
 
-	place(s, "contracts", &p->contracts, tree_contracts(), FROM_PLACE);
+	place(pipeline, "contracts", &p->contracts, tree_contracts(),
+	      FROM_PLACE);
 	if (!l->conf->path) {
-		place(s, "state_dir", &p->state_dir, user_state_dir(),
+		place(pipeline, "state_dir", &p->state_dir, user_state_dir(),
 		      FROM_PLACE);
-		place(s, "run_dir", &p->run_dir, user_run_dir(), FROM_PLACE);
+		place(pipeline, "run_dir", &p->run_dir, user_run_dir(),
+		      FROM_PLACE);
 	}
-	place(s, "log_dir", &p->log_dir, xasprintf("%s/log", p->state_dir),
-	      FROM_DEFAULT);
+	place(pipeline, "log_dir", &p->log_dir,
+	      xasprintf("%s/log", p->state_dir), FROM_DEFAULT);
 }

@@ -425,7 +425,8 @@ char *scan_near(const struct scan *scan, unsigned line, char *near,
 		unsigned char byte = (unsigned char)*at;
 
 		if (byte != MASK)
-			near[used++] = byte < ' ' || byte > '~' ? '?' : *at;
+			near[used++] =
+			    (char)(byte < ' ' || byte > '~' ? '?' : byte);
 		else if (at[1] != MASK)
 			used += (size_t)sprintf(near + used, "...");
 	}

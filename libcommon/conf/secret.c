@@ -29,13 +29,6 @@ void secret_free(char **text)
 	*text = NULL;
 }
 
-static void wipe(struct buf *b)
-{
-	if (b->data)
-		explicit_bzero(b->data, b->size);
-	buf_free(b);
-}
-
 static bool is_env_name(const char *name)
 {
 	if (!isalpha((unsigned char)*name) && *name != '_')
@@ -46,98 +39,104 @@ static bool is_env_name(const char *name)
 	return true;
 }
 
-static int from_env(const char *name, bool check_only, struct buf *out,
-		    struct why *why)
+/* What it takes to fill in one text. */
+struct resolving {
+	const char *base;
+	bool check_only;
+	struct buf out;
+	struct why *warning, *why;
+};
+
+static int from_env(struct resolving *r, const char *name)
 {
 	const char *value;
 
 	if (!is_env_name(name))
-		return why_set(why,
+		return why_set(r->why,
 			       "${env:%.60s}: an environment variable has "
 			       "letters, digits and _ only",
 			       name);
-	if (check_only)
+	if (r->check_only)
 		return 0;
 	value = getenv(name);
-	if (!value)
-		return why_set(why,
-			       "${env:%.60s}: the environment variable is not "
-			       "set; set it for weftd, or use ${file:PATH}",
-			       name);
-	if (!*value)
-		return why_set(why,
-			       "${env:%.60s}: the environment variable is "
-			       "empty",
-			       name);
-	buf_text(out, value);
+	if (!value || !*value)
+		return why_set(r->why,
+			       "${env:%.60s}: the environment variable is %s; "
+			       "set it for weftd, or use ${file:PATH}",
+			       name, value ? "empty" : "not set");
+	buf_text(&r->out, value);
 	return 0;
 }
 
-static int read_secret(const char *path, struct buf *out, struct why *warning,
-		       struct why *why)
+static void wipe(char *data, size_t bytes)
 {
-	struct stat st;
-	struct err err;
-	size_t bytes;
-	char *data;
-
-	if (stat(path, &st) == -1)
-		return why_set(why, "${file:%.200s}: %s", path,
-			       strerror(errno));
-	if (!S_ISREG(st.st_mode))
-		return why_set(why, "${file:%.200s}: it is not a regular file",
-			       path);
-	if (durable_read(path, SECRET_FILE_BYTES, &data, &bytes, &err) == -1)
-		return why_set(why, "${file:%.200s}: %s", path,
-			       err.code == EFBIG ? "it has more than 64 KiB"
-						 : strerror(err.code));
-	while (bytes && (data[bytes - 1] == '\n' || data[bytes - 1] == '\r'))
-		data[--bytes] = '\0';
-	if (st.st_mode & S_IROTH)
-		why_set(warning,
-			"everybody on this machine can read %.200s; "
-			"chmod o-r it",
-			path);
-	if (bytes && strlen(data) == bytes)
-		buf_append(out, data, bytes);
-	else
-		bytes = 0;
-	explicit_bzero(data, strlen(data));
+	explicit_bzero(data, bytes);
 	free(data);
-	return bytes ? 0
-		     : why_set(why,
-			       "${file:%.200s}: it is empty or holds a NUL "
-			       "byte",
-			       path);
 }
 
-static int from_file(const char *name, const char *base, struct buf *out,
-		     struct why *warning, struct why *why)
+/* Appends a file's contents without its last newlines. */
+static int take_file(struct resolving *r, const char *path)
 {
-	char *path = value_join_path(base, name);
-	int rc = read_secret(path, out, warning, why);
+	struct err err;
+	size_t bytes, kept;
+	char *data;
+	bool good;
 
+	if (durable_read(path, SECRET_FILE_BYTES, &data, &bytes, &err) == -1)
+		return why_set(r->why, "${file:%.200s}: %s", path,
+			       err.code == EFBIG ? "it has more than 64 KiB"
+						 : strerror(err.code));
+	kept = bytes;
+	while (kept && (data[kept - 1] == '\n' || data[kept - 1] == '\r'))
+		kept--;
+	good = kept && !memchr(data, '\0', kept);
+	if (good)
+		buf_append(&r->out, data, kept);
+	wipe(data, bytes);
+	if (good)
+		return 0;
+	return why_set(r->why, "${file:%.200s}: it %s", path,
+		       kept ? "holds a NUL byte" : "is empty");
+}
+
+static int from_file(struct resolving *r, const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) == -1)
+		return why_set(r->why, "${file:%.200s}: %s", path,
+			       strerror(errno));
+	if (!S_ISREG(st.st_mode))
+		return why_set(
+		    r->why, "${file:%.200s}: it is not a regular file", path);
+	if (st.st_mode & S_IROTH)
+		why_set(r->warning,
+			"everybody on this machine can read %.200s; chmod o-r "
+			"it",
+			path);
+	return take_file(r, path);
+}
+
+/* `reference` is what stands between "${" and "}". */
+static int resolve_one(struct resolving *r, const char *reference)
+{
+	char *path;
+	int rc;
+
+	if (strncmp(reference, "env:", 4) == 0)
+		return from_env(r, reference + 4);
+	if (strncmp(reference, "file:", 5) != 0 || !reference[5])
+		return why_set(r->why, "it has a ${ that is neither "
+				       "${env:NAME} nor ${file:PATH}");
+	if (r->check_only)
+		return 0;
+	path = value_join_path(r->base, reference + 5);
+	rc = from_file(r, path);
 	free(path);
 	return rc;
 }
 
-/* `reference` is what stands between "${" and "}". */
-static int resolve_one(const char *reference, const char *base, bool check_only,
-		       struct buf *out, struct why *warning, struct why *why)
-{
-	if (strncmp(reference, "env:", 4) == 0)
-		return from_env(reference + 4, check_only, out, why);
-	if (strncmp(reference, "file:", 5) == 0 && reference[5]) {
-		if (check_only)
-			return 0;
-		return from_file(reference + 5, base, out, warning, why);
-	}
-	return why_set(why, "it has a ${ that is neither ${env:NAME} nor "
-			    "${file:PATH}");
-}
-
-static int resolve_all(const char *text, const char *base, bool check_only,
-		       struct buf *out, struct why *warning, struct why *why)
+static int resolve_all(struct resolving *r, const char *text)
 {
 	while (*text) {
 		const char *open = strstr(text, "${");
@@ -146,15 +145,14 @@ static int resolve_all(const char *text, const char *base, bool check_only,
 		int rc;
 
 		if (open && !close)
-			return why_set(why, "it has a ${ without }");
+			return why_set(r->why, "it has a ${ without }");
 		if (!open) {
-			buf_text(out, text);
+			buf_text(&r->out, text);
 			return 0;
 		}
-		buf_append(out, text, (size_t)(open - text));
+		buf_append(&r->out, text, (size_t)(open - text));
 		reference = xmemdup0(open + 2, (size_t)(close - open - 2));
-		rc =
-		    resolve_one(reference, base, check_only, out, warning, why);
+		rc = resolve_one(r, reference);
 		free(reference);
 		if (rc == -1)
 			return -1;
@@ -163,15 +161,21 @@ static int resolve_all(const char *text, const char *base, bool check_only,
 	return 0;
 }
 
-int secret_resolve(const char *text, const char *base, bool check_only,
+int secret_resolve(const char *text, const struct secret_places *places,
 		   char **out, struct why *warning, struct why *why)
 {
-	struct buf b = {0};
+	struct resolving r = {.base = places->base,
+			      .check_only = places->check_only,
+			      .warning = warning,
+			      .why = why};
 	int rc;
 
 	*warning->text = '\0';
-	rc = resolve_all(text, base, check_only, &b, warning, why);
-	*out = rc == 0 ? xmemdup0(b.data ? b.data : "", b.used) : NULL;
-	wipe(&b);
+	rc = resolve_all(&r, text);
+	*out =
+	    rc == 0 ? xmemdup0(r.out.data ? r.out.data : "", r.out.used) : NULL;
+	if (r.out.data)
+		explicit_bzero(r.out.data, r.out.size);
+	buf_free(&r.out);
 	return rc;
 }

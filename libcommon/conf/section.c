@@ -148,12 +148,12 @@ static void take_secret(struct reading *r, const struct conf_row *row,
 			const config_setting_t *s, const char *text)
 {
 	struct conf_section *section = r->section;
+	struct secret_places places = {r->places.base, !r->live};
 	struct where at = load_where(r->l, s);
 	struct why warning, why;
 	char *secret;
 
-	if (secret_resolve(text, r->places.base, !r->live, &secret, &warning,
-			   &why) == -1) {
+	if (secret_resolve(text, &places, &secret, &warning, &why) == -1) {
 		problem_error(&r->l->problems, at, "%s.%s: %s", section->name,
 			      row->name, why.text);
 		return;

@@ -136,9 +136,9 @@ static uint32_t row_instances(struct loading *l, const config_setting_t *row,
 	return 1;
 }
 
-static void add_service(struct loading *l, struct where at, const char *name,
-			const struct conf_kind *kind, const char *in,
-			uint32_t instances)
+/* Adds a row; the strings of *row are copied. */
+static void add_service(struct loading *l, struct where at,
+			const struct conf_service *row)
 {
 	struct conf *conf = l->conf;
 	struct conf_service *s;
@@ -146,14 +146,11 @@ static void add_service(struct loading *l, struct where at, const char *name,
 	conf->services = xreallocarray(conf->services, conf->service_count + 1,
 				       sizeof(*conf->services));
 	s = &conf->services[conf->service_count++];
-	*s = (struct conf_service){
-	    .name = xstrdup(name),
-	    .kind = kind,
-	    .instances = instances,
-	    .in = xstrdup(in ? in : kind->in),
-	    .file = load_other_file(l, at),
-	    .line = (int)at.line,
-	};
+	*s = *row;
+	s->name = xstrdup(row->name);
+	s->in = xstrdup(row->in);
+	s->file = load_other_file(l, at);
+	s->line = (int)at.line;
 }
 
 static void check_double(struct loading *l, struct where at, const char *name,
@@ -212,8 +209,13 @@ static void read_service(struct loading *l, const config_setting_t *row)
 			      name, in);
 	check_own_name(l, row, name, kind);
 	check_double(l, at, name, kind);
-	add_service(l, at, name, kind, *kind->in ? in : NULL,
-		    row_instances(l, row, name, kind));
+	add_service(l, at,
+		    &(struct conf_service){
+			.name = (char *)name,
+			.kind = kind,
+			.instances = row_instances(l, row, name, kind),
+			.in = (char *)(in && *kind->in ? in : kind->in),
+		    });
 }
 
 /* What runs when the file does not say, or there is none. */
@@ -226,8 +228,13 @@ static void default_services(struct loading *l)
 		const struct conf_kind *kind = find_kind(l->kinds, names[i]);
 
 		if (kind)
-			add_service(l, load_where(l, NULL), names[i], kind,
-				    NULL, 1);
+			add_service(l, load_where(l, NULL),
+				    &(struct conf_service){
+					.name = (char *)kind->name,
+					.kind = kind,
+					.instances = 1,
+					.in = (char *)kind->in,
+				    });
 	}
 }
 

@@ -58,7 +58,7 @@ static void print_text(struct check *c)
 
 	fprintf(stderr, "%s", buf_str(&c->report.lines));
 	fprintf(stderr, "%s", buf_str(&c->contract_report.lines));
-	if (c->errors) {
+	if (!conf || c->errors) {
 		fprintf(stderr, "%s: %" PRIu32 " error%s; it would not start\n",
 			shown_path(c), c->errors, c->errors == 1 ? "" : "s");
 		return;
