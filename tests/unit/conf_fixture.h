@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 #include "conf/conf.h"
-#include "services/kinds.h"
+#include "conf_kinds.h"
 
 static char fixture_dir[] = "/tmp/weft-conf-XXXXXX";
 
@@ -42,7 +42,7 @@ static inline int fixture_load(struct conf **conf, const char *text,
 			       struct conf_report *report)
 {
 	fixture_write("weft.conf", text, strlen(text));
-	return conf_load(conf, fixture_path("weft.conf"), &weft_kinds, report);
+	return conf_load(conf, fixture_path("weft.conf"), &test_kinds, report);
 }
 
 /* Loads what must be without error or warning. */

@@ -1,14 +1,11 @@
 /* Loading good files: defaults, values, secrets, services and links. */
 #include "conf_fixture.h"
 
-#include "services/collector/tables.h"
-#include "services/eventhub-publisher/tables.h"
-
 static void an_empty_file_gives_the_defaults(void **state)
 {
 	struct conf *conf = fixture_good("");
-	const struct collector_conf *collector;
-	const struct eventhub_publisher_conf *publisher;
+	const struct test_source *collector;
+	const struct test_sink *publisher;
 
 	(void)state;
 	assert_int_equal(conf->service_count, 4);
@@ -39,7 +36,7 @@ static void without_a_file_state_is_the_users(void **state)
 	(void)state;
 	setenv("XDG_STATE_HOME", "/s", 1);
 	setenv("XDG_RUNTIME_DIR", "/r", 1);
-	assert_int_equal(conf_load(&conf, NULL, &weft_kinds, &report), 0);
+	assert_int_equal(conf_load(&conf, NULL, &test_kinds, &report), 0);
 	assert_null(conf->path);
 	assert_int_equal(conf->service_count, 4);
 	assert_string_equal(conf->pipeline->state_dir, "/s/weft");
@@ -49,7 +46,7 @@ static void without_a_file_state_is_the_users(void **state)
 	unsetenv("XDG_STATE_HOME");
 	unsetenv("XDG_RUNTIME_DIR");
 	setenv("HOME", "/h", 1);
-	assert_int_equal(conf_load(&conf, NULL, &weft_kinds, &report), 0);
+	assert_int_equal(conf_load(&conf, NULL, &test_kinds, &report), 0);
 	assert_string_equal(conf->pipeline->state_dir, "/h/.local/state/weft");
 	conf_free(&conf);
 	conf_report_free(&report);
@@ -73,7 +70,7 @@ static void values_of_the_file_count(void **state)
 	    "collector = { listen = \"[::1]:9\"; max_events = 0x7;\n"
 	    "max_body = \"2 MiB\"; /* \" */ idle_timeout = \"90s\"; };\n"
 	    "generator = { autostart = TRUE; target = \"http://a\\\"b\"; }\n");
-	const struct collector_conf *c =
+	const struct test_source *c =
 	    conf_find_service(conf, "collector")->conf;
 
 	(void)state;
@@ -97,7 +94,7 @@ static void included_files_count_with_their_own_lines(void **state)
 	conf = fixture_good("@include \"part.conf\"\n"
 			    "metrics = { stale = \"3s\"; }; # no line end");
 	assert_int_equal(
-	    ((const struct collector_conf *)conf_find_service(conf, "collector")
+	    ((const struct test_source *)conf_find_service(conf, "collector")
 		 ->conf)
 		->max_events,
 	    9);
@@ -125,7 +122,7 @@ static void endpoints_follow_link_and_instance(void **state)
 	    "links = { raw = { endpoint = \"tcp://10.0.0.5:7101\";\n"
 	    "  insecure = true; }; };\n"
 	    "archive = { backend = \"null\"; };\n");
-	const struct eventhub_publisher_conf *archive;
+	const struct test_sink *archive;
 	char data[256], states[256];
 	struct err err;
 
@@ -145,7 +142,7 @@ static void endpoints_follow_link_and_instance(void **state)
 	assert_string_equal(conf_consumer(conf, "archive")->kind->name,
 			    "eventhub-publisher");
 	archive = conf_find_service(conf, "archive")->conf;
-	assert_int_equal(archive->backend, BACKEND_NULL);
+	assert_int_equal(archive->backend, 2 /* null */);
 	assert_string_equal(archive->path, "/var/lib/weft/out/archive");
 	conf_free(&conf);
 }
@@ -175,7 +172,7 @@ static void secrets_come_from_environment_and_files(void **state)
 	const char *text = "collector = {\n"
 			   "  api_keys = \"${env:WEFT_T1}-${file:key}\"; };\n"
 			   "generator = { api_key = \"${env:WEFT_T2}\"; };\n";
-	const struct collector_conf *c;
+	const struct test_source *c;
 	struct conf *conf;
 
 	(void)state;
@@ -196,17 +193,17 @@ static void a_process_needs_only_its_own_secrets(void **state)
 	    "collector = { api_keys = \"${env:WEFT_T2}\"; };\n";
 	struct conf_report report = {0};
 	struct conf *conf;
-	const struct collector_conf *c;
+	const struct test_source *c;
 
 	(void)state;
 	unsetenv("WEFT_T2");
 	fixture_write("weft.conf", text, strlen(text));
 	assert_int_equal(conf_load_row(&conf, fixture_path("weft.conf"),
-				       &weft_kinds, "collector", &report),
+				       &test_kinds, "collector", &report),
 			 -1);
 	assert_int_equal(report.errors, 1);
 	assert_int_equal(conf_load_row(&conf, fixture_path("weft.conf"),
-				       &weft_kinds, "metrics", &report),
+				       &test_kinds, "metrics", &report),
 			 0);
 	c = conf_find_service(conf, "collector")->conf;
 	assert_null(c->api_keys);
@@ -220,7 +217,7 @@ static void two_loads_are_independent(void **state)
 	    fixture_good("collector = { listen = \"127.0.0.1:1\"; };\n");
 	struct conf *b =
 	    fixture_good("collector = { listen = \"127.0.0.1:2\"; };\n");
-	const struct collector_conf *c;
+	const struct test_source *c;
 
 	(void)state;
 	conf_free(&a);

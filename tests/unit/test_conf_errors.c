@@ -3,6 +3,8 @@
 
 #include <time.h>
 
+#include "services/kinds.h"
+
 #define X10(x) x x x x x x x x x x
 
 #ifdef __SANITIZE_ADDRESS__
@@ -285,13 +287,13 @@ static void what_cannot_be_read_is_told(void **state)
 
 	(void)state;
 	assert_int_equal(
-	    conf_load(&conf, "/nonexistent/weft.conf", &weft_kinds, &report),
+	    conf_load(&conf, "/nonexistent/weft.conf", &test_kinds, &report),
 	    -1);
 	assert_string_equal(buf_str(&report.lines),
 			    "/nonexistent/weft.conf: cannot read the file: No "
 			    "such file or directory\n");
 	conf_report_free(&report);
-	assert_int_equal(conf_load(&conf, "/tmp", &weft_kinds, &report), -1);
+	assert_int_equal(conf_load(&conf, "/tmp", &test_kinds, &report), -1);
 	assert_string_equal(buf_str(&report.lines),
 			    "/tmp: cannot read the file: it is not a regular "
 			    "file\n");
@@ -471,7 +473,9 @@ static void damaged_files_never_crash(void **state)
 		for (int n = rand_r(&seed) % 4; n > 0; n--)
 			text[(size_t)rand_r(&seed) % sample.used] =
 			    bits[(size_t)rand_r(&seed) % (sizeof(bits) - 1)];
-		if (fixture_load(&conf, text, &report) == -1)
+		fixture_write("weft.conf", text, sample.used);
+		if (conf_load(&conf, fixture_path("weft.conf"), &weft_kinds,
+			      &report) == -1)
 			assert_true(report.errors && report.lines.used);
 		else
 			assert_non_null(conf);
