@@ -10,7 +10,7 @@ import threading
 
 import requests
 
-from conftest import LIBEXEC, ROOT, conf_text, free_port, wait_for
+from conftest import BUILD, LIBEXEC, ROOT, conf_text, free_port, wait_for
 
 ORDER = {"event_type": "order.placed", "event_source": "store-front",
          "order_id": "o-1"}
@@ -20,14 +20,8 @@ def order(number, **more):
     return dict(ORDER, order_id=f"o-{number}", **more)
 
 
-def build_faulty_disk(folder):
-    """The shim that makes syncs fail or hang on demand."""
-    shim = folder / "faultdisk.so"
-    subprocess.run(
-        [os.environ.get("CC", "cc"), "-D_GNU_SOURCE", "-shared", "-fPIC", "-o",
-         shim, ROOT / "tests" / "system" / "shim" / "faultdisk.c", "-ldl"],
-        check=True)
-    return shim
+# The shim that makes syncs fail or hang on demand.
+FAULTY_DISK = BUILD / "tests" / "preload" / "faultdisk.so"
 
 
 class Collector:

@@ -13,7 +13,7 @@ import requests
 from cloudevents.conversion import to_binary, to_json, to_structured
 from cloudevents.http import CloudEvent
 
-from collector_helper import Collector, build_faulty_disk, order
+from collector_helper import FAULTY_DISK, Collector, order
 from conftest import wait_for
 
 
@@ -453,7 +453,7 @@ def faulty(collectors, folder):
 
     disk("ok")
     one.disk = disk
-    one.env["LD_PRELOAD"] = str(build_faulty_disk(folder))
+    one.env["LD_PRELOAD"] = str(FAULTY_DISK)
     one.env["WEFT_FAULT_FILE"] = str(word)
     # The sanitizers' runtime wants to come first, and is linked anyway.
     one.env["ASAN_OPTIONS"] = one.env.get("ASAN_OPTIONS", "") + \
