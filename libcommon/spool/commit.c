@@ -337,11 +337,14 @@ static bool checkpoint_ready(struct spool *s)
 /* Under the mutex, which is released for the disk. */
 static void checkpoint(struct spool *s)
 {
-	uint64_t request = s->request;
+	uint64_t request = s->request_done;
 	struct err err = {0};
 	int rc;
 
 	promote_saved(s);
+	/* Without what was saved last it answers nobody. */
+	if (!s->saved.data)
+		request = s->request;
 	s->checkpoint_wanted = false;
 	pthread_mutex_unlock(&s->mutex);
 	rc = spool_write_checkpoint(s, &err);
@@ -355,7 +358,8 @@ static void checkpoint(struct spool *s)
 			s->retry_us = 0;
 	} else {
 		s->stats.failures++;
-		s->request_failed = request;
+		if (request > s->request_failed)
+			s->request_failed = request;
 		s->checkpoint_err = err;
 		s->checkpoint_wanted = true;
 		s->checkpoint_retry_us =

@@ -19,6 +19,8 @@
 #define CAP_MIN_BYTES	  INT64_C(1048576)
 #define SEGMENT_MIN_BYTES INT64_C(65536)
 #define DEFAULT_BYTES	  INT64_C(67108864)
+/* A thread that is not stuck in the disk ends within this. */
+#define STOP_GRACE_US INT64_C(1000000)
 
 /* ---- what the commit thread did, told on the loop thread ---- */
 
@@ -255,6 +257,8 @@ void spool_close(struct spool **sp, int64_t timeout_us)
 	tell_durable(s, drain(s, until_us));
 	ask_to_save(s);
 	*sp = NULL;
+	if (until_us < clock_mono_us() + STOP_GRACE_US)
+		until_us = clock_mono_us() + STOP_GRACE_US;
 	pthread_mutex_lock(&s->mutex);
 	s->checkpoint_wanted = true;
 	s->checkpoint_retry_us = 0;

@@ -49,6 +49,7 @@ struct log_test {
 	size_t recovered_count;
 	size_t recovered_bad;
 	struct batch_builder *builder;
+	void *user; /* a test's own */
 };
 
 static inline void on_recovered(void *arg, const struct spool_record *record)
@@ -363,8 +364,7 @@ static inline int fixture_teardown(void **state)
 #define LOG_TEST(f) \
 	cmocka_unit_test_setup_teardown(f, fixture_setup, fixture_teardown)
 
-/* The warnings that bad logs cause are not what a reader of test output wants.
- */
+/* Bad weather is what is tested: warnings of it are shown with VERBOSE=1. */
 static inline void quiet(void)
 {
 	if (!getenv("VERBOSE"))
