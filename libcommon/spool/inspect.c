@@ -35,7 +35,29 @@ static bool freed_meanwhile(const struct view *v, const struct found *f)
 	return freed;
 }
 
-int spool_walk(const char *dir,
+/*
+ * The first record at or behind `from`, whose own position a person may not
+ * know: by headers, from the start of the segment that holds it.
+ */
+static int seek(struct view *v, uint64_t from, uint64_t *position,
+		struct err *err)
+{
+	const struct segment *segment = segments_find(&v->segments, from);
+	struct found f;
+	int rc = 1;
+
+	*position = v->checkpoint.first;
+	if (segment && segment->base <= from && segment->base > *position)
+		*position = segment->base;
+	v->reader.headers_only = true;
+	while (*position < from && (rc = view_next(v, *position, &f, err)) == 1)
+		*position = f.next;
+	v->reader.headers_only = false;
+	v->reader.peeked = false;
+	return rc < 0 ? -1 : 0;
+}
+
+int spool_walk(const char *dir, uint64_t from,
 	       bool (*visit)(void *arg, const struct spool_record *record),
 	       void *arg, struct err *err)
 {
@@ -43,11 +65,13 @@ int spool_walk(const char *dir,
 	struct found f;
 	uint64_t position;
 	bool go_on = true;
-	int rc = 0;
+	int rc;
 
 	if (open_existing(&v, dir, err) != 0)
 		return -1;
-	position = v.checkpoint.first;
+	rc = seek(&v, from, &position, err);
+	if (rc != 0)
+		goto out;
 	while (go_on && (rc = view_next(&v, position, &f, err)) == 1) {
 		struct spool_record record = {
 		    .position = f.position,
@@ -63,6 +87,7 @@ int spool_walk(const char *dir,
 		batch_unref(&f.batch);
 		position = f.next;
 	}
+out:
 	view_close(&v);
 	return rc < 0 ? -1 : 0;
 }

@@ -172,11 +172,11 @@ void spool_get_stats(const struct spool *s, struct spool_stats *stats);
 
 /*
  * Walks a log directory without opening it for writing (running or stopped):
- * visit is called for each record not freed, bad ones with batch == NULL, until
- * it returns false. -1 with *err when the directory is no log (ENOENT). Any
- * thread; blocks.
+ * visit is called for each record not freed at or behind position `from`, bad
+ * ones with batch == NULL, until it returns false. -1 with *err when the
+ * directory is no log (ENOENT). Any thread; blocks.
  */
-int spool_walk(const char *dir,
+int spool_walk(const char *dir, uint64_t from,
 	       bool (*visit)(void *arg, const struct spool_record *record),
 	       void *arg, struct err *err) MUST_CHECK;
 

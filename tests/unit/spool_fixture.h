@@ -341,10 +341,10 @@ static inline void crash_log(struct log_test *t)
 	char copy[] = "/tmp/weft-test-crash-XXXXXX";
 
 	assert_non_null(mkdtemp(copy));
-	copy_dir(t->dir, copy);
+	copy_dir(t->options.dir, copy);
 	close_log(t);
-	remove_files(t->dir);
-	copy_dir(copy, t->dir);
+	remove_files(t->options.dir);
+	copy_dir(copy, t->options.dir);
 	remove_files(copy);
 	rmdir(copy);
 }

@@ -451,7 +451,7 @@ static void test_walking_a_running_log(void **state)
 	wait_durable(t);
 	spool_free_before(t->spool, fifth);
 	assert_int_equal(checkpoint(t), 0);
-	assert_int_equal(spool_walk(t->dir, count_record, &count, &err), 0);
+	assert_int_equal(spool_walk(t->dir, 0, count_record, &count, &err), 0);
 	assert_int_equal(count, 16);
 	assert_int_equal(spool_inspect(t->dir, &id, &stats, &err), 0);
 	assert_memory_equal(&id, spool_id(t->spool), sizeof(id));
@@ -466,7 +466,7 @@ static void test_walking_a_running_log(void **state)
 		append(t, i, 2, 100);
 	wait_durable(t);
 	count = 0;
-	assert_int_equal(spool_walk(t->dir, count_record, &count, &err), 0);
+	assert_int_equal(spool_walk(t->dir, 0, count_record, &count, &err), 0);
 	assert_int_equal(count, 30);
 }
 
@@ -478,7 +478,7 @@ static void test_walking_what_is_no_log(void **state)
 	struct err err = {0};
 	size_t count = 0;
 
-	assert_int_equal(spool_walk(t->dir, count_record, &count, &err), -1);
+	assert_int_equal(spool_walk(t->dir, 0, count_record, &count, &err), -1);
 	assert_int_equal(err.code, ENOENT);
 	assert_non_null(strstr(err.text, t->dir));
 	assert_int_equal(spool_inspect("/nonexistent", &id, &stats, &err), -1);

@@ -662,7 +662,7 @@ static void test_walking_a_damaged_log(void **state)
 	zero(path, segment_offset(0, last) + 300, 64);
 	bytes = file_bytes(path);
 	t->recovered_count = t->recovered_bad = 0;
-	assert_int_equal(spool_walk(t->dir, walk_collect, t, &err), 0);
+	assert_int_equal(spool_walk(t->dir, 0, walk_collect, t, &err), 0);
 	RECOVERED(t, 1, 0, 3);
 	assert_int_equal(spool_inspect(t->dir, &id, &stats, &err), 0);
 	/* By headers alone the last one looks whole. */
