@@ -2,6 +2,7 @@
  * that is not, and nothing is lost that was. */
 #include "tests/unit/spool_fixture.h"
 
+#include "spool/lock.h"
 #include "tests/unit/spool_faults.h"
 
 static int setup(void **state)
@@ -219,6 +220,7 @@ static void test_closing_over_a_hanging_disk(void **state)
 	struct log_test *t = *state;
 	struct err err = {0};
 	int64_t began;
+	int lock;
 
 	open_log(t);
 	append(t, 1, 1, 100);
@@ -230,7 +232,7 @@ static void test_closing_over_a_hanging_disk(void **state)
 	spool_close(&t->spool, 50000);
 	assert_true(clock_mono_us() - began < 5000000);
 	assert_null(t->spool);
-	assert_int_equal(try_open(t, &err), -1);
+	assert_int_equal(spool_lock(t->dir, &lock, &err), -1);
 	assert_int_equal(err.code, EBUSY);
 	hold_syncs(false);
 	WAIT_FOR(t, try_open(t, &err) == 0);
