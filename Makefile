@@ -189,7 +189,8 @@ valgrind: ## unit tests under valgrind
 	@scripts/bootstrap --tier test
 	@$(MAKE) -j$(JOBS) BUILD=$(BUILD) programs-of-tests
 	@$(RUN_TESTS) --wrap "valgrind -q --leak-check=full \
-		--errors-for-leak-kinds=definite --error-exitcode=99" \
+		--errors-for-leak-kinds=definite --error-exitcode=99 \
+		--suppressions=tests/valgrind.supp" \
 		--unit $(UNIT)
 
 # --- to see it work, and what it costs ----------------------------------------

@@ -13,6 +13,15 @@
 
 #define DEFAULT_PATH "/etc/weft/weft.conf"
 
+#ifdef __SANITIZE_ADDRESS__
+/* libconfig before 1.7.3 leaks the string that it holds at a syntax error. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+	return "leak:libconfig_yylex\nleak:strbuf_append\n";
+}
+#endif
+
 const char *conf_default_path(void)
 {
 	const char *path = getenv("WEFT_CONFIG");

@@ -55,6 +55,7 @@ static void print_service(const struct conf *conf, const struct conf_service *s)
 static void print_text(struct check *c)
 {
 	const struct conf *conf = c->conf;
+	uint32_t contracts;
 
 	fprintf(stderr, "%s", buf_str(&c->report.lines));
 	fprintf(stderr, "%s", buf_str(&c->contract_report.lines));
@@ -63,11 +64,12 @@ static void print_text(struct check *c)
 			shown_path(c), c->errors, c->errors == 1 ? "" : "s");
 		return;
 	}
+	contracts = contract_set_count(c->contracts);
 	printf("%s is good. It would run:\n", shown_path(c));
 	for (uint32_t i = 0; i < conf->service_count; i++)
 		print_service(conf, &conf->services[i]);
-	printf("%" PRIu32 " contracts from %s, state in %s, sockets in %s.\n",
-	       contract_set_count(c->contracts), conf->pipeline->contracts,
+	printf("%" PRIu32 " contract%s from %s, state in %s, sockets in %s.\n",
+	       contracts, contracts == 1 ? "" : "s", conf->pipeline->contracts,
 	       conf->pipeline->state_dir, conf->pipeline->run_dir);
 }
 
