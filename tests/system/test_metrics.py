@@ -98,7 +98,7 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 class Metrics:
-    def __init__(self, folder):
+    def __init__(self, folder, stale):
         self.folder = folder
         self.log = open(folder / "metrics.log", "w+", encoding="utf-8")
         (folder / "run").mkdir()
@@ -108,7 +108,7 @@ class Metrics:
             pipeline = {{ name = "test"; state_dir = "{folder}/state";
                 run_dir = "{folder}/run"; contracts = "{folder}/contracts"; }};
             services = ( {{ name = "metrics"; }} );
-            metrics = {{ listen = "unix:{folder}/http"; stale = "2s"; }};
+            metrics = {{ listen = "unix:{folder}/http"; stale = "{stale}"; }};
             """)
         self.process = subprocess.Popen(
             [os.path.join(BUILD, "libexec/weft/metrics"), "--config", config],
@@ -170,8 +170,8 @@ class Metrics:
 
 
 @pytest.fixture
-def metrics(tmp_path):
-    m = Metrics(tmp_path)
+def metrics(tmp_path, request):
+    m = Metrics(tmp_path, getattr(request, "param", "60s"))
     yield m
     if not m.log.closed:
         assert m.stop() == 0
@@ -244,6 +244,7 @@ def test_metrics_reports_itself(metrics):
         assert f"# TYPE {name} " in text
 
 
+@pytest.mark.parametrize("metrics", ["2s"], indirect=True, ids=["stale=2s"])
 def test_counters_survive_a_restart_and_gauges_go(metrics):
     def told(count, **life):
         return message("collector", family(
