@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/text.h"
 
 #define PAIRS_BYTES    1792
 #define LINE_BYTES     4096
@@ -49,30 +50,6 @@ bool log_enabled(enum log_level level)
 	       atomic_load_explicit(&state.level, memory_order_relaxed);
 }
 
-/* Bytes of the well-formed UTF-8 sequence at `at`, 0 when there is none. */
-static size_t utf8_bytes(const unsigned char *at)
-{
-	size_t bytes = at[0] < 0xc2   ? 0
-		       : at[0] < 0xe0 ? 2
-		       : at[0] < 0xf0 ? 3
-				      : 4;
-
-	if (at[0] < 0x80)
-		return 1;
-	if (!bytes || at[0] > 0xf4)
-		return 0;
-	/* A NUL is no continuation, so this never reads behind the end. */
-	for (size_t i = 1; i < bytes; i++)
-		if ((at[i] & 0xc0) != 0x80)
-			return 0;
-	/* Overlong forms, surrogates, and what lies above U+10FFFF. */
-	if ((at[0] == 0xe0 && at[1] < 0xa0) ||
-	    (at[0] == 0xed && at[1] > 0x9f) ||
-	    (at[0] == 0xf0 && at[1] < 0x90) || (at[0] == 0xf4 && at[1] > 0x8f))
-		return 0;
-	return bytes;
-}
-
 /*
  * Writes the character at *text, as it stands in a JSON string, to out[8] and
  * moves *text behind it. Returns the bytes written.
@@ -80,7 +57,7 @@ static size_t utf8_bytes(const unsigned char *at)
 static size_t escape(char *out, const char **text)
 {
 	const unsigned char *at = (const unsigned char *)*text;
-	size_t bytes = utf8_bytes(at);
+	size_t bytes = text_utf8_bytes(*text, 4);
 
 	*text += bytes ? bytes : 1;
 	if (!bytes)
@@ -194,7 +171,7 @@ static bool is_json_string(const char *text, size_t bytes)
 	if (bytes < 2 || *text != '"' || *end != '"')
 		return false;
 	while (at < end) {
-		size_t n = utf8_bytes((const unsigned char *)at);
+		size_t n = text_utf8_bytes(at, (size_t)(end - at));
 
 		if (*at == '\\')
 			n = strspn(at + 1, "\"\\") ? 2 : at[1] == 'u' ? 6 : 0;

@@ -147,3 +147,27 @@ const char *text_nearest(const char *name, const char *const *names,
 	}
 	return nearest;
 }
+
+size_t text_utf8_bytes(const char *at, size_t left)
+{
+	const unsigned char *text = (const unsigned char *)at;
+	size_t bytes = *text < 0x80   ? 1
+		       : *text < 0xc2 ? 0
+		       : *text < 0xe0 ? 2
+		       : *text < 0xf0 ? 3
+		       : *text < 0xf5 ? 4
+				      : 0;
+
+	if (bytes > left)
+		return 0;
+	/* A NUL is no continuation, so this never reads behind the end. */
+	for (size_t i = 1; i < bytes; i++)
+		if ((text[i] & 0xc0) != 0x80)
+			return 0;
+	if ((*text == 0xe0 && text[1] < 0xa0) ||
+	    (*text == 0xed && text[1] > 0x9f) ||
+	    (*text == 0xf0 && text[1] < 0x90) ||
+	    (*text == 0xf4 && text[1] > 0x8f))
+		return 0;
+	return bytes;
+}

@@ -30,4 +30,11 @@ char *text_format_duration(int64_t us, char text[32]);
 const char *text_nearest(const char *name, const char *const *names,
 			 size_t count);
 
+/*
+ * Bytes of the UTF-8 character at `at` (RFC 3629: no overlong forms, no
+ * surrogates, nothing beyond U+10FFFF), or 0 when none begins there. Reads at
+ * most `left` bytes, at least 1, and never behind a NUL.
+ */
+size_t text_utf8_bytes(const char *at, size_t left);
+
 #endif

@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/text.h"
 
 #define MAX_LABELS  4
 #define VALUE_BYTES 128
@@ -83,29 +84,6 @@ void counter_family_free(struct counter_family **f)
 	*f = NULL;
 }
 
-/* The length of the UTF-8 character at text, 0 when it is none. */
-static size_t utf8_length(const unsigned char *text, size_t bytes)
-{
-	size_t n = *text < 0x80	  ? 1
-		   : *text < 0xc2 ? 0
-		   : *text < 0xe0 ? 2
-		   : *text < 0xf0 ? 3
-		   : *text < 0xf5 ? 4
-				  : 0;
-
-	if (n > bytes)
-		return 0;
-	for (size_t i = 1; i < n; i++)
-		if ((text[i] & 0xc0) != 0x80)
-			return 0;
-	if ((*text == 0xe0 && text[1] < 0xa0) ||
-	    (*text == 0xed && text[1] > 0x9f) ||
-	    (*text == 0xf0 && text[1] < 0x90) ||
-	    (*text == 0xf4 && text[1] > 0x8f))
-		return 0;
-	return n;
-}
-
 static bool is_printable(const char *text, size_t bytes)
 {
 	bool plain = true;
@@ -128,12 +106,13 @@ static size_t clean(const struct counter_label *label, char *out)
 		return bytes;
 	}
 	for (size_t i = 0; i < bytes;) {
-		const unsigned char *at = (const void *)(label->value + i);
-		size_t n = utf8_length(at, bytes - i);
+		const char *at = label->value + i;
+		size_t n = text_utf8_bytes(at, bytes - i);
 
 		if (used + (n ? n : 1) > VALUE_BYTES)
 			break;
-		if (n == 0 || (n == 1 && (*at < ' ' || *at == 0x7f))) {
+		if (n == 0 ||
+		    (n == 1 && ((unsigned char)*at < ' ' || *at == 0x7f))) {
 			out[used++] = '?';
 			i++;
 			continue;

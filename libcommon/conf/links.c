@@ -332,6 +332,29 @@ static void check_listen(struct loading *l, uint32_t i)
 	}
 }
 
+/* Every transformer sends to every instance of every sink. */
+static void check_sinks(struct loading *l)
+{
+	const struct conf *conf = l->conf;
+	uint32_t total = 0;
+
+	for (uint32_t i = 0; i < conf->service_count; i++) {
+		const struct conf_service *s = &conf->services[i];
+
+		if (!(s->kind->flags & KIND_SINK))
+			continue;
+		total += s->instances;
+		if (total <= CONF_MAX_INSTANCES)
+			continue;
+		problem_error(&l->problems, row_where(l, s),
+			      "services: with \"%s\" all sinks together have "
+			      "%u instances, %d is the most; lower their "
+			      "instances",
+			      s->name, total, CONF_MAX_INSTANCES);
+		return;
+	}
+}
+
 void links_join(struct loading *l)
 {
 	struct conf *conf = l->conf;
@@ -346,6 +369,7 @@ void links_join(struct loading *l)
 		if (*s->in && !link_find(conf, s->in))
 			add_link(l, s->in, "ipc", row_where(l, s));
 	}
+	check_sinks(l);
 	drop_unused(l);
 	check_links(l);
 }

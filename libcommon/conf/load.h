@@ -6,11 +6,12 @@
 
 #include "conf/conf.h"
 
-#define CONF_FILE_BYTES	  (1u << 20) /* of one file, and of its includes */
-#define CONF_MAX_INCLUDES 32
-#define CONF_MAX_PROBLEMS 200
-#define CONF_NAME_BYTES	  40 /* of a service row or a link */
-#define CONF_SUN_BYTES	  107
+#define CONF_FILE_BYTES	   (1u << 20) /* of one file, and of its includes */
+#define CONF_MAX_INCLUDES  32
+#define CONF_MAX_PROBLEMS  200
+#define CONF_NAME_BYTES	   40 /* of a service row or a link */
+#define CONF_MAX_INSTANCES 64 /* of a row; of all sinks together */
+#define CONF_SUN_BYTES	   107
 
 /* ---- problems ---- */
 

@@ -27,7 +27,8 @@ static const struct conf_row rows[] = {
      .doc = "Directory of the contracts, one file a stream. A program that "
 	    "was built in a source tree and runs from there takes that tree's "
 	    "etc/contracts instead."},
-    {PIPELINE(secret, CONF_STRING), .min = "16", .flags = CONF_SECRET,
+    {PIPELINE(secret, CONF_STRING), .min = "16", .max = "64",
+     .flags = CONF_SECRET,
      .doc = "Key of the hash mask. The same secret gives the same hashes, so "
 	    "keep it when machines change. When it is not given one is made "
 	    "in state_dir."},

@@ -7,8 +7,6 @@
 #include "base/text.h"
 #include "conf/load.h"
 
-#define MAX_INSTANCES 64
-
 bool load_is_name(const char *name)
 {
 	size_t n = strlen(name);
@@ -115,7 +113,7 @@ static uint32_t row_instances(struct loading *l, const config_setting_t *row,
 			      const char *name, const struct conf_kind *kind)
 {
 	const config_setting_t *s = config_setting_get_member(row, "instances");
-	int most = kind->flags & KIND_SINGLE ? 1 : MAX_INSTANCES;
+	int most = kind->flags & KIND_SINGLE ? 1 : CONF_MAX_INSTANCES;
 	long long n;
 
 	if (!s || scan_wrapped(&l->scan, config_setting_source_line(s)))

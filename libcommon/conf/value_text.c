@@ -6,19 +6,23 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/text.h"
 #include "conf/load.h"
 
 #define TEXT_BYTES   4096
 #define SECRET_BYTES 65536
 
+/* Whether it is UTF-8 without control characters; a secret may have lines. */
 static bool is_clean(const char *text, bool lines)
 {
-	for (; *text; text++) {
+	while (*text) {
 		unsigned char byte = (unsigned char)*text;
+		size_t bytes = text_utf8_bytes(text, 4);
 
-		if (byte == 0x7f ||
+		if (!bytes || byte == 0x7f ||
 		    (byte < ' ' && !(lines && strchr("\r\n\t", byte))))
 			return false;
+		text += bytes;
 	}
 	return true;
 }
@@ -34,7 +38,9 @@ static int check_text(const struct conf_row *row, const char *text,
 		return why_set(why, "is %zu bytes long, %zu is the most", n,
 			       most);
 	if (!is_clean(text, secret))
-		return why_set(why, "holds control characters");
+		return why_set(
+		    why,
+		    "holds control characters or bytes that are not UTF-8");
 	if (row->min)
 		low = strtoll(row->min, NULL, 10);
 	if (row->max)

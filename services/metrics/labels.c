@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "proto/stats.h"
 
 /* A label as slices of the text it came in. */
@@ -33,40 +34,10 @@ static int compare(const void *a, const void *b)
 	       (x->name_bytes < y->name_bytes);
 }
 
-/* Bytes of the character at `at`, 0 when it is no UTF-8. */
-static size_t utf8_bytes(const unsigned char *at, size_t left)
-{
-	unsigned lead = at[0], low = 0x80, high = 0xbf;
-	size_t bytes;
-
-	if (lead < 0x80)
-		return 1;
-	if (lead < 0xc2 || lead > 0xf4)
-		return 0;
-	bytes = lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-	if (bytes > left)
-		return 0;
-	/* no overlong forms, no surrogates, nothing beyond U+10FFFF */
-	if (lead == 0xe0)
-		low = 0xa0;
-	else if (lead == 0xed)
-		high = 0x9f;
-	else if (lead == 0xf0)
-		low = 0x90;
-	else if (lead == 0xf4)
-		high = 0x8f;
-	if (at[1] < low || at[1] > high)
-		return 0;
-	for (size_t i = 2; i < bytes; i++)
-		if ((at[i] & 0xc0) != 0x80)
-			return 0;
-	return bytes;
-}
-
 void labels_put_utf8(struct buf *out, const char *text, size_t bytes)
 {
 	while (bytes) {
-		size_t good = utf8_bytes((const unsigned char *)text, bytes);
+		size_t good = text_utf8_bytes(text, bytes);
 		size_t step = good ? good : 1;
 
 		if (good)

@@ -8,30 +8,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/text.h"
+
 /* Descriptors that one datagram can carry at most (SCM_MAX_FD of Linux). */
 #define MOST_DESCRIPTORS 253
-
-/* Bytes of the UTF-8 character at text, 0 when it is not one. */
-static size_t utf8_bytes(const unsigned char *text, size_t bytes)
-{
-	size_t n = text[0] < 0x80		       ? 1
-		   : text[0] >= 0xc2 && text[0] < 0xe0 ? 2
-		   : (text[0] & 0xf0) == 0xe0	       ? 3
-		   : text[0] >= 0xf0 && text[0] < 0xf5 ? 4
-						       : 0;
-
-	if (!n || n > bytes)
-		return 0;
-	for (size_t i = 1; i < n; i++)
-		if ((text[i] & 0xc0) != 0x80)
-			return 0;
-	if ((text[0] == 0xe0 && text[1] < 0xa0) ||
-	    (text[0] == 0xed && text[1] >= 0xa0) ||
-	    (text[0] == 0xf0 && text[1] < 0x90) ||
-	    (text[0] == 0xf4 && text[1] >= 0x90))
-		return 0;
-	return n;
-}
 
 void notice_clean(char *out, const char *text, size_t bytes)
 {
@@ -39,7 +19,7 @@ void notice_clean(char *out, const char *text, size_t bytes)
 	size_t at = 0;
 
 	while (bytes) {
-		size_t n = utf8_bytes(in, bytes);
+		size_t n = text_utf8_bytes((const char *)in, bytes);
 
 		if (at + (n ? n : 1) >= NOTICE_STATUS_BYTES)
 			break;

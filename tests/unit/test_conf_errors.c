@@ -13,6 +13,12 @@ struct bad {
 };
 
 static const struct bad bad_files[] = {
+    {"services = ( { name = \"collector\"; }, { name = \"transformer\"; },\n"
+     "  { name = \"eventhub-publisher\"; instances = 60; },\n"
+     "  { name = \"b\"; service = \"eventhub-publisher\"; in = \"b\";\n"
+     "    instances = 5; } );\n",
+     "weft.conf:3: services: with \"b\" all sinks together have 65 instances, "
+     "64 is the most; lower their instances\n"},
     {"collector = { lisen = \"127.0.0.1:1\"; };\n",
      "weft.conf:1: collector.lisen: unknown key; did you mean \"listen\"?\n"},
     {"colector = { };\n",
@@ -264,6 +270,19 @@ static const struct bad bad_files[] = {
      "digits and dashes, at most 40, the first a letter\n"},
 };
 
+static void only_utf8_without_controls_is_text(void **state)
+{
+	static const char told[] =
+	    "weft.conf:1: pipeline.name: holds control characters or bytes "
+	    "that are not UTF-8\n";
+
+	(void)state;
+	fixture_expect("pipeline = { name = \"a\\x01\"; };\n", -1, told);
+	fixture_expect("pipeline = { name = \"a\xff\"; };\n", -1, told);
+	fixture_expect("pipeline = { name = \"\xed\xa0\x80\"; };\n", -1, told);
+	fixture_expect("pipeline = { name = \"\xc3\xa9\"; };\n", 0, "");
+}
+
 static void bad_files_are_told_exactly(void **state)
 {
 	(void)state;
@@ -480,6 +499,7 @@ static void damaged_files_never_crash(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(only_utf8_without_controls_is_text),
 	    cmocka_unit_test(bad_files_are_told_exactly),
 	    cmocka_unit_test(what_cannot_be_read_is_told),
 	    cmocka_unit_test(a_file_has_at_most_1_mib_and_no_nul),

@@ -228,6 +228,41 @@ static void a_very_long_name_is_near_nothing(void **state)
 	assert_ptr_equal(text_nearest(near, names, 1), near);
 }
 
+static void utf8_is_told_from_other_bytes(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t left, bytes;
+	} rows[] = {
+	    {"a", 1, 1},
+	    {"", 1, 1},
+	    {"\x7f", 1, 1},
+	    {"\xc2\x80", 2, 2},
+	    {"\xe2\x82\xac", 3, 3},
+	    {"\xf0\x9f\x98\x80", 4, 4},
+	    {"\xf4\x8f\xbf\xbf", 4, 4},
+	    {"\xed\x9f\xbf", 3, 3},
+	    {"\x80", 1, 0},
+	    {"\xc0\x80", 2, 0},
+	    {"\xc1\xbf", 2, 0},
+	    {"\xc3\xa9", 1, 0},
+	    {"\xc3", 4, 0},
+	    {"\xc3(", 2, 0},
+	    {"\xe0\x9f\xbf", 3, 0},
+	    {"\xe2\x82", 4, 0},
+	    {"\xed\xa0\x80", 3, 0},
+	    {"\xf0\x8f\xbf\xbf", 4, 0},
+	    {"\xf4\x90\x80\x80", 4, 0},
+	    {"\xf5\x80\x80\x80", 4, 0},
+	    {"\xff", 1, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+		assert_int_equal(text_utf8_bytes(rows[i].text, rows[i].left),
+				 rows[i].bytes);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -243,6 +278,7 @@ int main(void)
 	    cmocka_unit_test(what_is_too_far_is_not_meant),
 	    cmocka_unit_test(the_first_of_equals_is_taken),
 	    cmocka_unit_test(a_very_long_name_is_near_nothing),
+	    cmocka_unit_test(utf8_is_told_from_other_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
