@@ -192,8 +192,8 @@ static int say_running(const struct place *p, const struct options *o,
 	int services;
 
 	if (running_state(p, o, &status) != 0) {
-		fprintf(stderr, "weftd was ready and is gone again; see "
-				"`pipelinectl logs weftd`\n");
+		fprintf(stderr, "weftd has ended; see `pipelinectl "
+				"logs weftd`\n");
 		return CMD_FAILED;
 	}
 	services = cJSON_GetArraySize(cJSON_GetObjectItem(status, "services"));

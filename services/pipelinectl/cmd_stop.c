@@ -1,43 +1,42 @@
 /* stop, restart and reload: one question each. */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/alloc.h"
-#include "base/clock.h"
-#include "proto/control.h"
 #include "services/pipelinectl/cmd.h"
 #include "services/pipelinectl/control.h"
 #include "services/pipelinectl/pipeline.h"
 
-#include <stdlib.h>
-
 /* The drain has a time limit of its own for each stage; ours is for all. */
 #define STOP_TIMEOUT_US INT64_C(3600000000)
-#define LOCK_WAIT_MS	5
-#define LOCK_TRIES	400
+#define EXIT_TIMEOUT_MS 10000
+
+/* A handle on weftd's process, as the kernel names it; -1 without one. */
+static int open_weftd(int fd)
+{
+	struct ucred who;
+	socklen_t bytes = sizeof(who);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &bytes) != 0 ||
+	    who.pid <= 0)
+		return -1;
+	return pidfd_open(who.pid, 0);
+}
 
 /*
- * weftd's sockets close a moment before its lock goes; a start right after
- * must find both gone.
+ * weftd's sockets close a moment before the process is gone; a start right
+ * after must find its lock free.
  */
-static void await_lock(const struct place *p)
+static void await_exit(int pidfd)
 {
-	char *path = xasprintf("%s/%s", p->run_dir, CONTROL_LOCK);
-	int fd = open(path, O_RDWR | O_CLOEXEC);
+	struct pollfd one = {.fd = pidfd, .events = POLLIN};
 
-	for (int i = 0; fd >= 0 && i < LOCK_TRIES; i++) {
-		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-			break;
-		poll(NULL, 0, LOCK_WAIT_MS);
-	}
-	if (fd >= 0)
-		close(fd);
-	free(path);
+	if (pidfd >= 0)
+		poll(&one, 1, EXIT_TIMEOUT_MS);
 }
 
 static int say(const struct options *o, bool was_running, const char *text)
@@ -55,9 +54,10 @@ static int say(const struct options *o, bool was_running, const char *text)
 	return CMD_OK;
 }
 
-static int shut_down(const struct options *o, const struct place *p, int fd)
+static int shut_down(const struct options *o, int fd)
 {
 	cJSON *request = control_request("shutdown", o);
+	int pidfd = open_weftd(fd);
 	struct err err;
 	cJSON *answer = control_ask(fd, &request, 10000000, &err);
 	int rc = CMD_OK;
@@ -65,7 +65,9 @@ static int shut_down(const struct options *o, const struct place *p, int fd)
 	if (!answer || control_wait_end(fd, STOP_TIMEOUT_US, &err) != 0)
 		rc = control_report(o, &err);
 	else
-		await_lock(p);
+		await_exit(pidfd);
+	if (pidfd >= 0)
+		close(pidfd);
 	cJSON_Delete(answer);
 	return rc;
 }
@@ -80,7 +82,7 @@ int pipeline_stop(const struct options *o)
 		return control_report(o, &err);
 	fd = control_connect(&place, &err);
 	if (fd >= 0) {
-		rc = shut_down(o, &place, fd);
+		rc = shut_down(o, fd);
 		close(fd);
 		if (rc == CMD_OK)
 			rc = say(o, true, "stopped");

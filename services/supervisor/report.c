@@ -48,11 +48,11 @@ static void all_ready(struct supervisor *s)
 {
 	struct buf nothing = {0};
 
-	s->was_ready = true;
+	s->start_is_over = true;
 	log_info("all_ready", "instances=%u ms=%lld", s->instance_count,
 		 (long long)(loop_now_mono_us(s->loop) - s->started_mono_us) /
 		     1000);
-	notify_send("READY=1");
+	notify_send("READY=1\nSTATUS=all processes are ready");
 	tell(s, &nothing);
 }
 
@@ -61,7 +61,7 @@ void start_report(struct supervisor *s)
 	struct buf text = {0};
 	bool bad_config = false;
 
-	if (s->was_ready || s->stopping)
+	if (s->start_is_over || s->stopping)
 		return;
 	if (start_complete(s)) {
 		all_ready(s);
@@ -77,10 +77,16 @@ void start_report(struct supervisor *s)
 	}
 	if (text.used)
 		tell(s, &text);
-	buf_free(&text);
-	/* A pipeline never starts half-way on a configuration that is wrong. */
+	/*
+	 * A pipeline never starts half-way on a configuration that is wrong;
+	 * but one that could start goes on without what has failed.
+	 */
 	if (bad_config) {
 		s->quick = true;
 		shutdown_begin(s, "bad_configuration", CONTROL_EXIT_CONFIG);
+	} else if (text.used) {
+		s->start_is_over = true;
+		notify_send("READY=1\nSTATUS=not all processes are ready");
 	}
+	buf_free(&text);
 }

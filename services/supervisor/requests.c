@@ -98,7 +98,7 @@ static void add_head(const struct supervisor *s, int64_t now, cJSON *to)
 	cJSON_AddStringToObject(to, "state",
 				s->stopping	    ? "stopping"
 				: start_complete(s) ? "running"
-				: !s->was_ready	    ? "starting"
+				: !s->start_is_over ? "starting"
 						    : "degraded");
 	if (s->config_path)
 		cJSON_AddStringToObject(to, "config", s->config_path);

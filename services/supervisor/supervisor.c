@@ -285,8 +285,7 @@ static void close_all(struct supervisor *s)
 	loop_free(&s->loop);
 	if (s->report_fd >= 0)
 		close(s->report_fd);
-	if (s->lock_fd >= 0)
-		close(s->lock_fd);
+	/* The lock stays until the process is gone. */
 	conf_free(&s->conf);
 	free(s->run_dir);
 	free(s->libexec);

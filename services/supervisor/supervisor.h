@@ -74,7 +74,7 @@ struct supervisor {
 	uint64_t notices_ignored;
 	uint64_t changes; /* of states, ever */
 	int64_t started_mono_us, started_wall_us;
-	bool was_ready;		 /* all of it, once */
+	bool start_is_over;	 /* all was ready once, or one has failed */
 	int64_t manager_ping_us; /* how often our own manager wants one, or 0 */
 	bool stopping;
 	bool quick;	  /* stop without waiting for what is in flight */

@@ -181,13 +181,16 @@ def test_readiness_goes_up_to_the_service_manager(fakes):
     process = subprocess.Popen([LIBEXEC / "weftd", "--config", fakes.config],
                                env=env, stderr=subprocess.DEVNULL)
     heard = set()
-    while not {b"READY=1", b"WATCHDOG=1"} <= heard:
-        heard.add(manager.recv(1000))
+
+    def hears(*what):
+        heard.update(manager.recv(1000).split(b"\n"))
+        return set(what) <= heard
+
+    wait_for(lambda: hears(b"READY=1", b"WATCHDOG=1"))
     assert fakes.about("metrics.0")["environment"]["NOTIFY_SOCKET"] == \
         str(fakes.run_dir / "notify.sock"), "services talk to weftd"
     process.terminate()
-    while manager.recv(1000) != b"STOPPING=1":
-        pass
+    wait_for(lambda: hears(b"STOPPING=1"))
     assert process.wait(20) == 0
 
 
@@ -234,6 +237,18 @@ def test_service_that_refuses_its_configuration_starts_nothing(fakes):
     assert "transformer.0" in done.err
     assert "transformer.0 cannot go on" in done.err, "its last log lines"
     assert fakes.ctl("status").code == 3, "and nothing is left running"
+
+
+def test_crash_loop_at_start_is_reported_and_the_rest_runs(fakes):
+    fakes.behave("transformer", "crash")
+    fakes.write_config()
+    done = fakes.ctl("start", "--json")
+    assert done.code == 1
+    assert done.json["running"] is True
+    assert "transformer.0 is failed" in done.json["error"]
+    assert "transformer.0 cannot go on" in done.json["error"]
+    assert fakes.state("collector") == "ready"
+    assert fakes.status()["state"] == "degraded"
 
 
 def test_missing_program_is_named(fakes):
