@@ -109,19 +109,31 @@ static void services(struct buf *out)
 		      ");\n");
 }
 
-/* The sinks' and the sources' links, each once. */
+/* The keys of all links together, then each link on one line. */
 static void links(const struct conf_kinds *kinds, struct buf *out)
 {
+	const struct conf_table *t = &conf_link_table;
+	struct buf group = {0};
+
 	buf_char(out, '\n');
-	comment(out, 0, conf_link_table.doc);
-	comment(out, 0, "The keys of each link:");
-	keys(&conf_link_table, 0, out);
+	comment(out, 0, t->doc);
 	buf_text(out, "links = {\n");
+	for (size_t i = 0; i < t->row_count; i++) {
+		struct buf text = {0};
+
+		buf_printf(&text, "%s: %s", t->rows[i].name, t->rows[i].doc);
+		comment(out, 2, buf_str(&text));
+		buf_free(&text);
+		buf_printf(&group, " %s = ", t->rows[i].name);
+		docs_default(&t->rows[i], &group);
+		buf_char(&group, ';');
+	}
 	for (size_t i = 0; i < kinds->count; i++)
 		if (*kinds->kinds[i].in)
-			buf_printf(out, "  #%s = { endpoint = \"ipc\"; };\n",
-				   kinds->kinds[i].in);
+			buf_printf(out, "  #%s = {%s };\n", kinds->kinds[i].in,
+				   buf_str(&group));
 	buf_text(out, "};\n");
+	buf_free(&group);
 }
 
 void conf_write_sample(const struct conf_kinds *kinds, struct buf *out)

@@ -186,7 +186,8 @@ static void read_key(struct reading *r, const config_setting_t *s)
 		unknown_key(r, s);
 		return;
 	}
-	if (scan_wrapped(&r->l->scan, config_setting_source_line(s)))
+	if (config_setting_is_number(s) &&
+	    scan_wrapped(&r->l->scan, config_setting_source_line(s)))
 		return;
 	text = text_of(row, s, number);
 	if (!text)
