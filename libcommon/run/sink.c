@@ -146,6 +146,7 @@ static int open_spool(struct sink *s, const struct sink_options *options,
 	    .reserve_bytes = options->reserve_bytes,
 	    .checkpoint_bytes = options->segment_bytes,
 	    .cache_bytes = options->cache_bytes,
+	    .commit_interval_us = options->commit_interval_us,
 	};
 	struct spool_events events = {
 	    .recovered = on_recovered,

@@ -22,6 +22,7 @@ struct sink_options {
 	int64_t cap_bytes;
 	int64_t cache_bytes;
 	int64_t reserve_bytes;
+	int64_t commit_interval_us; /* at most one sync in this time */
 };
 
 /* readable: sink_read() may have something new. failed: the disk refuses. */

@@ -281,6 +281,7 @@ static void commit(struct spool *s)
 	bool roll = take(s);
 	int rc;
 
+	s->commit.began_us = clock_mono_us();
 	pthread_mutex_unlock(&s->mutex);
 	rc = write_and_sync(s, roll, &sync_us, &err);
 	if (rc != 0 && s->commit.fd >= 0)
@@ -374,14 +375,29 @@ static void checkpoint(struct spool *s)
 
 void spool_kick(struct spool *s)
 {
-	if (s->idle)
+	if (s->idle || (s->paced && s->end - s->durable >= SPOOL_PACE_BYTES))
 		pthread_cond_signal(&s->work);
+}
+
+/* When what is queued is to be committed, monotonic; 0 = now. */
+static int64_t commit_due_us(const struct spool *s)
+{
+	if (s->failing)
+		return s->retry_us;
+	if (!s->options.commit_interval_us || !s->commit.began_us || s->hurry ||
+	    s->end - s->durable >= SPOOL_PACE_BYTES)
+		return 0;
+	return s->commit.began_us + s->options.commit_interval_us;
 }
 
 static bool commit_ready(const struct spool *s)
 {
-	return s->written != s->ring.tail &&
-	       (!s->failing || clock_mono_us() >= s->retry_us);
+	int64_t due_us;
+
+	if (s->written == s->ring.tail)
+		return false;
+	due_us = commit_due_us(s);
+	return !due_us || clock_mono_us() >= due_us;
 }
 
 /* Until somebody kicks, or the next try is due. Under the mutex. */
@@ -390,12 +406,13 @@ static void wait_for_work(struct spool *s)
 	int64_t until_us = 0;
 	struct timespec ts;
 
-	if (s->failing && s->written != s->ring.tail)
-		until_us = s->retry_us;
+	if (s->written != s->ring.tail)
+		until_us = commit_due_us(s);
+	s->paced = until_us && !s->failing;
 	if (s->checkpoint_wanted &&
 	    (!until_us || s->checkpoint_retry_us < until_us))
 		until_us = s->checkpoint_retry_us;
-	s->idle = true;
+	s->idle = !s->paced;
 	if (until_us) {
 		ts.tv_sec = until_us / 1000000;
 		ts.tv_nsec = until_us % 1000000 * 1000;
@@ -404,6 +421,7 @@ static void wait_for_work(struct spool *s)
 		pthread_cond_wait(&s->work, &s->mutex);
 	}
 	s->idle = false;
+	s->paced = false;
 }
 
 void *spool_commit_main(void *arg)

@@ -18,6 +18,8 @@
 
 /* Appends wait in memory at most this much while the disk is slow. */
 #define SPOOL_QUEUE_BYTES INT64_C(33554432)
+/* A commit is not put off any more once this much waits for it. */
+#define SPOOL_PACE_BYTES UINT64_C(1048576)
 
 /* A record in memory: not durable yet, or kept for the reader behind. */
 struct spool_entry {
@@ -79,6 +81,7 @@ struct spool_commit {
 	int64_t reserve_bytes; /* what a new segment is to preallocate */
 	int64_t backoff_us;
 	int64_t checkpoint_backoff_us;
+	int64_t began_us; /* monotonic: when the last commit began */
 	bool reserve_held;
 };
 
@@ -112,6 +115,8 @@ struct spool {
 	pthread_cond_t work;	 /* the commit thread waits */
 	pthread_cond_t answered; /* the loop thread waits, in few calls */
 	bool idle;		 /* the commit thread waits for work */
+	bool paced;		 /* … or for the next commit's time */
+	bool hurry;		 /* somebody waits for the log to be durable */
 	bool stopping;
 	bool stopped;
 	bool abandoned; /* closed over a stuck disk: the thread frees */

@@ -238,6 +238,8 @@ static uint64_t drain(struct spool *s, int64_t until_us)
 	uint64_t durable;
 
 	pthread_mutex_lock(&s->mutex);
+	s->hurry = true;
+	pthread_cond_signal(&s->work);
 	while (s->written != s->ring.tail)
 		if (!wait_answer(s, until_us))
 			break;

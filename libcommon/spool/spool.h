@@ -35,6 +35,10 @@ struct spool_options {
 	int64_t reserve_bytes; /* 0 = none */
 	int64_t checkpoint_bytes; /* a checkpoint at least this often; 64 MiB */
 	int64_t cache_bytes;	  /* appended lately, kept in memory; 16 MiB */
+	/* At most one commit in this time, unless 1 MiB waits; 0 = at once. For
+	 * logs whose appends nobody waits for: a sync costs the same for less.
+	 */
+	int64_t commit_interval_us;
 };
 
 /* One record as reported while a log is opened or read. */

@@ -214,6 +214,7 @@ static int init(struct run *run, struct err *err)
 	    .cap_bytes = conf->log_cap,
 	    .cache_bytes = conf->cache_size,
 	    .reserve_bytes = conf->log_reserve,
+	    .commit_interval_us = conf->commit_interval,
 	};
 	struct sink_events events = {
 	    .readable = on_readable,

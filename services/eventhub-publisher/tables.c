@@ -26,6 +26,10 @@ static const struct conf_row rows[] = {
     {FIELD(cache_size, CONF_BYTES), .min = "0", .max = "1GiB", .def = "16MiB",
      .doc = "Batches kept in memory behind their append, so that delivery "
 	    "need not read them from disk."},
+    {FIELD(commit_interval, CONF_DURATION), .min = "0s", .max = "1s",
+     .def = "10ms",
+     .doc = "The log is synced at most this often, unless 1 MiB waits. "
+	    "Batches are acked to their source only once they are synced."},
     {FIELD(retry_first, CONF_DURATION), .min = "1ms", .max = "60s",
      .def = "200ms", .flags = CONF_RELOAD,
      .doc = "The first wait after a failed delivery; it doubles each time."},

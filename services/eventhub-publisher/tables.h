@@ -19,6 +19,7 @@ struct eventhub_publisher_conf {
 	int64_t log_cap;
 	int64_t log_reserve;
 	int64_t cache_size;
+	int64_t commit_interval;
 	int64_t retry_first;
 	int64_t retry_max;
 };

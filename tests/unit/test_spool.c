@@ -205,8 +205,9 @@ static void test_segments_are_rolled_and_freed_ones_unlinked(void **state)
 	before = segment_files(t, bases);
 	assert_true(before >= 8);
 	spool_free_before(t->spool, middle);
-	WAIT_FOR(t, segment_files(t, bases) < before);
-	WAIT_FOR(t, bases[1] > middle && bases[0] <= middle);
+	/* They go one by one. */
+	WAIT_FOR(t, segment_files(t, bases) < before && bases[1] > middle &&
+			bases[0] <= middle);
 	assert_int_equal(read_all(t, 0, got), 51);
 	assert_int_equal(got[0], 50);
 	assert_int_equal(stats_of(t).segments, segment_files(t, bases));
@@ -215,6 +216,28 @@ static void test_segments_are_rolled_and_freed_ones_unlinked(void **state)
 	assert_int_equal(stats_of(t).first, middle);
 	assert_int_equal(t->recovered_count, 51);
 	assert_int_equal(read_all(t, 0, got), 51);
+}
+
+static void test_commits_keep_their_interval_until_much_waits(void **state)
+{
+	struct log_test *t = *state;
+	uint64_t sequence = 2;
+
+	t->options.commit_interval_us = INT64_C(3600000000);
+	t->options.segment_bytes = 8 << 20;
+	t->options.cap_bytes = 64 << 20;
+	open_log(t);
+	append(t, 1, 1, 100);
+	wait_durable(t);
+	append(t, 2, 1, 100);
+	while (stats_of(t).end - stats_of(t).durable < 1 << 20)
+		append(t, ++sequence, 10, 10000);
+	wait_durable(t);
+	assert_int_equal(stats_of(t).commits, 2);
+	append(t, ++sequence, 1, 100);
+	close_log(t);
+	open_log(t);
+	assert_int_equal(t->recovered_count, sequence);
 }
 
 static void test_positions_go_on_when_everything_was_freed(void **state)
@@ -499,6 +522,7 @@ int main(void)
 	    LOG_TEST(test_a_position_between_records_reads_the_next_one),
 	    LOG_TEST(test_large_and_empty_batches),
 	    LOG_TEST(test_segments_are_rolled_and_freed_ones_unlinked),
+	    LOG_TEST(test_commits_keep_their_interval_until_much_waits),
 	    LOG_TEST(test_positions_go_on_when_everything_was_freed),
 	    LOG_TEST(test_the_cap_refuses_until_space_is_freed),
 	    LOG_TEST(test_a_full_log_that_is_freed_always_takes_the_next),
