@@ -371,6 +371,27 @@ static void an_include_is_told_by_its_own_line(void **state)
 	unlink(fixture_path("part.conf"));
 }
 
+static void includes_nest_nine_deep(void **state)
+{
+	char name[16], text[40];
+
+	(void)state;
+	for (int i = 1; i <= 9; i++) {
+		snprintf(name, sizeof(name), "%d.conf", i);
+		snprintf(text, sizeof(text), "@include \"%d.conf\"\n", i + 1);
+		fixture_write(name, text, i < 9 ? strlen(text) : 0);
+	}
+	fixture_expect("@include \"1.conf\"\n", 0, "");
+	fixture_write("9.conf", text, strlen(text));
+	fixture_expect("@include \"1.conf\"\n", -1,
+		       "9.conf:1: @include \"10.conf\": more than 9 levels of "
+		       "includes; does a file include itself?\n");
+	for (int i = 1; i <= 9; i++) {
+		snprintf(name, sizeof(name), "%d.conf", i);
+		unlink(fixture_path(name));
+	}
+}
+
 static void doubtful_things_are_warnings(void **state)
 {
 	(void)state;
@@ -504,6 +525,7 @@ int main(void)
 	    cmocka_unit_test(what_cannot_be_read_is_told),
 	    cmocka_unit_test(a_file_has_at_most_1_mib_and_no_nul),
 	    cmocka_unit_test(an_include_is_told_by_its_own_line),
+	    cmocka_unit_test(includes_nest_nine_deep),
 	    cmocka_unit_test(doubtful_things_are_warnings),
 	    cmocka_unit_test(a_long_run_dir_is_told_once),
 	    cmocka_unit_test(hundreds_of_problems_are_cut),
