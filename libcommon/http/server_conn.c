@@ -3,17 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "http/server_impl.h"
 
-#define LEAST_ROOM   1024
-#define BODY_ROOM    16384
-#define GROWTH_BYTES (256u << 10)
-#define TLS_READS    16
-
-static const char continue_text[] = "HTTP/1.1 100 Continue\r\n\r\n";
+#define TLS_READS 16
 
 static bool is_dead(const struct http_conn *c)
 {
@@ -245,73 +239,6 @@ static void settle(struct http_conn *c)
 
 /* ---- reading ---- */
 
-/* How many bytes should fit behind those that are there. */
-static size_t wanted_room(const struct http_conn *c)
-{
-	const struct http_request *r = c->current;
-	uint64_t left;
-
-	if (!r || r->stage != HTTP_IN_BODY || r->discard || r->chunked)
-		return LEAST_ROOM;
-	left = r->declared_bytes - r->body_bytes;
-	if (r->decoder && left > BODY_ROOM)
-		return BODY_ROOM;
-	return left < GROWTH_BYTES ? (size_t)left + 1 : GROWTH_BYTES;
-}
-
-static bool has_budget(const struct http_server *s, size_t bytes)
-{
-	return bytes <= HTTP_SMALL_BLOCK ||
-	       s->counters.buffered_bytes + http_block_bytes(bytes) <=
-		   s->options.max_buffered_bytes;
-}
-
-/* Moves what is unfinished to where `room` more bytes fit. */
-static int move_block(struct http_conn *c, size_t room)
-{
-	struct http_server *s = c->server;
-	struct http_block *old = c->block;
-	struct http_request *r = c->current;
-	size_t from = r ? (size_t)(r->data - old->data) : c->parsed;
-	size_t live = old->used - from;
-	size_t size = live + (room > live ? room : live);
-	struct http_block *b = old;
-
-	if (old->references > 1 || size > old->size) {
-		if (!has_budget(s, size))
-			return -1;
-		b = http_block_take(&s->blocks, size);
-		memcpy(b->data, old->data + from, live);
-		http_block_drop(&s->blocks, &old);
-	} else {
-		memmove(b->data, b->data + from, live);
-	}
-	b->used = live;
-	c->block = b;
-	c->parsed -= from;
-	if (r)
-		r->data = b->data;
-	return 0;
-}
-
-static int make_room(struct http_conn *c)
-{
-	struct http_server *s = c->server;
-	size_t wanted = wanted_room(c), room;
-
-	if (!c->block) {
-		c->block = http_block_take(
-		    &s->blocks,
-		    has_budget(s, c->usual_bytes) ? c->usual_bytes : 0);
-		c->parsed = 0;
-		return 0;
-	}
-	room = c->block->size - c->block->used;
-	if (room >= wanted || room >= BODY_ROOM)
-		return 0;
-	return move_block(c, wanted);
-}
-
 static ssize_t receive(struct http_conn *c, void *to, size_t bytes)
 {
 	enum http_tls_state state = HTTP_TLS_DONE;
@@ -330,7 +257,7 @@ static bool read_once(struct http_conn *c)
 	struct http_server *s = c->server;
 	ssize_t n;
 
-	if (make_room(c) != 0) {
+	if (http_conn_make_room(c) != 0) {
 		http_parse_overloaded(c);
 		return false;
 	}
@@ -382,103 +309,11 @@ static void read_away(struct http_conn *c)
 		http_conn_kill(c);
 }
 
-/* ---- writing ---- */
-
-/* Gathers what may leave now; the interim answer goes last. */
-static int gather(struct http_conn *c, struct iovec *iov)
-{
-	struct http_request *r = c->first;
-	int n = 0;
-
-	for (; r && r->answered; r = r->next) {
-		if (r->sent < r->out.used)
-			iov[n++] = (struct iovec){r->out.data + r->sent,
-						  r->out.used - r->sent};
-	}
-	if (r && r->continues && !r->out.used)
-		buf_text(&r->out, continue_text);
-	if (r && r->sent < r->out.used)
-		iov[n++] = (struct iovec){r->out.data + r->sent,
-					  r->out.used - r->sent};
-	return n;
-}
-
-static ssize_t transmit(struct http_conn *c, struct iovec *iov, int n)
-{
-	enum http_tls_state state = HTTP_TLS_DONE;
-	struct msghdr message = {.msg_iov = iov, .msg_iovlen = (size_t)n};
-	ssize_t total = 0;
-
-	if (!c->ssl && n == 1)
-		return send(c->io.fd, iov->iov_base, iov->iov_len,
-			    MSG_NOSIGNAL);
-	if (!c->ssl)
-		return sendmsg(c->io.fd, &message, MSG_NOSIGNAL);
-	for (int i = 0; i < n; i++) {
-		ssize_t sent = http_tls_write(c->ssl, iov[i].iov_base,
-					      iov[i].iov_len, &state);
-
-		if (sent < 0)
-			return total ? total : -1;
-		total += sent;
-		if ((size_t)sent < iov[i].iov_len)
-			break;
-	}
-	return total;
-}
-
-/* Takes what was sent off the oldest requests. */
-static void take_sent(struct http_conn *c, size_t bytes)
-{
-	struct http_request *r = c->first;
-
-	while (r) {
-		size_t left = r->out.used - r->sent;
-		size_t taken = bytes < left ? bytes : left;
-
-		r->sent += taken;
-		bytes -= taken;
-		if (r->sent < r->out.used || !r->answered ||
-		    (r == c->current && c->mode == HTTP_OPEN))
-			break;
-		c->first = r->next;
-		if (!c->first)
-			c->last = NULL;
-		c->outstanding--;
-		r->conn = NULL;
-		http_request_give(r);
-		r = c->first;
-	}
-}
-
-/* True when all that is ready left. */
-static bool send_ready(struct http_conn *c)
-{
-	struct iovec iov[HTTP_MAX_PIPELINED + 2];
-	int n = gather(c, iov);
-	ssize_t sent;
-
-	if (!n) {
-		take_sent(c, 0);
-		return true;
-	}
-	sent = transmit(c, iov, n);
-	if (sent < 0 && errno != EAGAIN && errno != EINTR) {
-		http_conn_kill(c);
-		return false;
-	}
-	if (sent > 0) {
-		c->server->counters.bytes_out += (uint64_t)sent;
-		take_sent(c, (size_t)sent);
-		c->wait_serial = 0; /* progress: the time limit begins anew */
-	}
-	c->blocked = gather(c, iov) > 0;
-	return !c->blocked;
-}
+/* ---- events ---- */
 
 void http_conn_flush(struct http_conn *c)
 {
-	if (!send_ready(c) && is_dead(c))
+	if (!http_conn_write(c) && is_dead(c))
 		return;
 	if (c->mode == HTTP_OPEN && !c->blocked)
 		parse(c); /* what waited for room among the pipelined */
@@ -487,8 +322,6 @@ void http_conn_flush(struct http_conn *c)
 	else
 		settle(c);
 }
-
-/* ---- events ---- */
 
 static void shake_hands(struct http_conn *c)
 {

@@ -1,9 +1,12 @@
 /*
  * The inside of the HTTP server, shared by its files only:
- *   server.c         listening, limits, deadlines, life and death
- *   server_conn.c    one connection: reading, parsing in step, writing
+ *   server.c         time limits, life and death
+ *   server_listen.c  the listening socket
+ *   server_conn.c    one connection: reading, and parsing in step
+ *   server_write.c   answers in their order
  *   server_parse.c   llhttp's callbacks: bytes into a request, bad ones into
  *                    an exact error
+ *   server_request.c what the owner may ask of a request
  *   server_target.c  the request target
  *   server_answer.c  answers
  *   server_block.c   the memory that requests are read into
@@ -205,6 +208,17 @@ void http_conn_give(struct http_conn *c);
 void http_mark_dirty(struct http_conn *c);
 /* It has its turn at once, but others come first. */
 void http_mark_later(struct http_conn *c);
+
+/* server_listen.c */
+int http_listen(struct http_server *s, struct err *err) MUST_CHECK;
+void http_listen_stop(struct http_server *s);
+
+/* server_block.c: room for the next read; -1 when memory is used up */
+int http_conn_make_room(struct http_conn *c) MUST_CHECK;
+
+/* server_write.c: sends what is ready; false when not all of it left (the
+ * socket is full, or the connection is dead now) */
+bool http_conn_write(struct http_conn *c);
 
 /* server_conn.c */
 void http_conn_start(struct http_conn *c);
