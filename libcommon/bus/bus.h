@@ -77,6 +77,9 @@ struct bus_source_options {
  * What a source asks of its owner.
  *  read: as spool_read: the durable batch at or behind *position; 1 with a
  *    reference, 0 when there is none yet, -1 with *err (logged, tried again).
+ *    It may join several: what lies from *position to *next. *next is 0 at the
+ *    first read, and later, for sending it again, where it ended then: the
+ *    very same batch is wanted (0 when that cannot be).
  *  freed: every batch before `position` is durable at every sink.
  *  begin: a new epoch is needed (see proto/bus.md); the owner raises its epoch
  *    durably to a number above its last one and above `above`, and then calls

@@ -60,7 +60,7 @@ static int read_log(struct bus_source *s, struct flight *f, struct batch **b)
 static bool send_again(struct bus_source *s, uint32_t i)
 {
 	const struct flight *old = window_again(&s->window, i);
-	struct flight f = {.position = old->position};
+	struct flight f = {.position = old->position, .next = old->next};
 	struct batch *b = NULL;
 	bool sent;
 	int rc;
@@ -72,7 +72,8 @@ static bool send_again(struct bus_source *s, uint32_t i)
 		s->stuck = true;
 		return false;
 	}
-	if (rc == 0 || f.position != old->position) {
+	if (rc == 0 || f.position != old->position ||
+	    b->header.events != old->events) {
 		/* What was sent under this sequence cannot be sent again. */
 		source_need_epoch(s,
 				  "a record that is not acked cannot be read");

@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/log.h"
+#include "run/gather.h"
 
 /* The application's part of a source's checkpoint. */
 struct saved {
@@ -24,6 +26,13 @@ struct source {
 	char *dir;
 	char *link;
 	uint64_t epoch;
+	struct gather *gather; /* NULL: batches leave as they are */
+	uint64_t durable;
+	int64_t join_bytes;
+	int64_t join_delay_us;
+	int64_t sent_mono_us; /* when the last batch was read to be sent */
+	struct loop_timer join_timer;
+	bool holding; /* a small batch waits for join_timer */
 };
 
 static void on_recovered(void *arg, const struct spool_record *record)
@@ -41,6 +50,7 @@ static void on_committed(void *arg, uint64_t durable)
 {
 	struct source *s = arg;
 
+	s->durable = durable;
 	s->events.durable(s->events.arg, durable);
 	if (s->bus)
 		bus_source_kick(s->bus);
@@ -55,12 +65,54 @@ static void on_failed(void *arg, const struct err *err)
 	s->events.failed(s->events.arg, err);
 }
 
-static int on_read(void *arg, uint64_t *position, uint64_t *next,
-		   struct batch **b, struct err *err)
+static int read_spool(void *arg, uint64_t *position, uint64_t *next,
+		      struct batch **b, struct err *err)
 {
 	struct source *s = arg;
 
 	return spool_read(s->spool, position, next, b, err);
+}
+
+static void on_join_timer(void *arg)
+{
+	struct source *s = arg;
+
+	bus_source_kick(s->bus);
+}
+
+/*
+ * Whether what lies behind `position` is too little and too fresh to be sent.
+ * A lone batch after a pause leaves at once: only a stream of small ones is
+ * slowed down, to one each join_delay_us.
+ */
+static bool is_held(struct source *s, uint64_t position)
+{
+	int64_t due_us = s->sent_mono_us + s->join_delay_us;
+
+	s->holding = s->durable > position &&
+		     s->durable - position < (uint64_t)s->join_bytes &&
+		     !run_draining(s->run) && clock_mono_us() < due_us;
+	if (s->holding && !s->join_timer.at_mono_us)
+		loop_timer_set(run_loop(s->run), &s->join_timer, due_us);
+	return s->holding;
+}
+
+static int on_read(void *arg, uint64_t *position, uint64_t *next,
+		   struct batch **b, struct err *err)
+{
+	struct source *s = arg;
+	const struct gather_log log = {read_spool, s};
+	bool again = *next != 0;
+	int rc;
+
+	if (!s->gather)
+		return spool_read(s->spool, position, next, b, err);
+	if (!again && is_held(s, *position))
+		return 0;
+	rc = gather_read(s->gather, &log, position, next, b, err);
+	if (rc == 1 && !again)
+		s->sent_mono_us = clock_mono_us();
+	return rc;
 }
 
 static void on_freed(void *arg, uint64_t position)
@@ -152,6 +204,7 @@ static int open_spool(struct source *s, const struct source_options *options,
 	    .checkpoint_bytes = options->segment_bytes,
 	    .cache_bytes = options->cache_bytes,
 	};
+	struct spool_stats stats;
 	struct spool_events events = {
 	    .recovered = on_recovered,
 	    .committed = on_committed,
@@ -163,6 +216,8 @@ static int open_spool(struct source *s, const struct source_options *options,
 		return -1;
 	if (take_saved(s, err) != 0)
 		return -1;
+	spool_get_stats(s->spool, &stats);
+	s->durable = stats.durable;
 	raise_epoch(s, 0);
 	return spool_checkpoint_now(s->spool, err);
 }
@@ -200,6 +255,11 @@ int source_open(struct source **source, struct run *run,
 	s->events = *events;
 	s->dir = xasprintf("%s/log", run_state_dir(run));
 	s->link = xstrdup(options->link);
+	s->join_bytes = options->join_bytes;
+	s->join_delay_us = options->join_delay_us;
+	s->join_timer = (struct loop_timer){.fn = on_join_timer, .arg = s};
+	if (options->join_bytes)
+		s->gather = gather_new((size_t)options->join_bytes);
 	if (open_spool(s, options, err) != 0 ||
 	    open_bus(s, options, err) != 0) {
 		source_close(&s);
@@ -216,7 +276,9 @@ void source_close(struct source **source)
 
 	if (!s)
 		return;
+	loop_timer_cancel(run_loop(s->run), &s->join_timer);
 	bus_source_close(&s->bus);
+	gather_free(&s->gather);
 	spool_close(&s->spool, 5000000);
 	free(s->dir);
 	free(s->link);
@@ -240,7 +302,8 @@ bool source_idle(const struct source *s)
 	struct spool_stats stats;
 
 	spool_get_stats(s->spool, &stats);
-	return stats.durable == stats.end && bus_source_idle(s->bus);
+	return stats.durable == stats.end && !s->holding &&
+	       bus_source_idle(s->bus);
 }
 
 int source_reload(struct source *s, struct err *err)

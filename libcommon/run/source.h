@@ -23,6 +23,11 @@ struct source_options {
 	int64_t cap_bytes;
 	int64_t cache_bytes;
 	int64_t window_bytes; /* in flight on one lane */
+	/* Small batches are joined up to this on their way out; 0: they are
+	 * sent as they are. */
+	int64_t join_bytes;
+	/* One that is smaller leaves only so long after the one before it. */
+	int64_t join_delay_us;
 };
 
 /*

@@ -96,6 +96,8 @@ static int open_log(struct collector *c, struct err *err)
 	    .cap_bytes = conf->log_cap,
 	    .cache_bytes = conf->cache_size,
 	    .window_bytes = conf->window,
+	    .join_bytes = conf->batch_size,
+	    .join_delay_us = conf->batch_delay_max,
 	};
 	const struct source_events events = {on_durable, on_failed, c};
 

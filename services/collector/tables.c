@@ -52,6 +52,11 @@ static const struct conf_row rows[] = {
      .doc = "Events of many requests go to the log as one batch: at once "
 	    "when the log is idle, else when the commit before ends or the "
 	    "batch is this large."},
+    {FIELD(batch_delay_max, CONF_DURATION), .min = "0s", .max = "1s",
+     .def = "20ms",
+     .doc = "Batches smaller than batch_size are joined on their way to the "
+	    "transformer, and leave at most once in this time. It never "
+	    "delays an answer."},
     {FIELD(max_pending, CONF_BYTES), .min = "32MiB", .max = "4GiB",
      .def = "64MiB",
      .doc = "Events accepted into memory that the disk has not taken yet; "

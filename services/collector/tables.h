@@ -14,20 +14,21 @@ struct collector_conf {
 	char *tls_key;
 	char *cors_origins;
 	int64_t max_connections;
-	int64_t max_header;	/* bytes */
-	int64_t max_body;	/* bytes */
-	int64_t max_buffered;	/* bytes */
-	int64_t max_events;	/* in one request */
-	int64_t header_timeout; /* us */
-	int64_t body_timeout;	/* us */
-	int64_t idle_timeout;	/* us */
-	int64_t ack_timeout;	/* us */
-	int64_t batch_size;	/* bytes */
-	int64_t max_pending;	/* bytes */
-	int64_t segment_size;	/* bytes */
-	int64_t log_cap;	/* bytes */
-	int64_t cache_size;	/* bytes */
-	int64_t window;		/* bytes in flight on one lane */
+	int64_t max_header;	 /* bytes */
+	int64_t max_body;	 /* bytes */
+	int64_t max_buffered;	 /* bytes */
+	int64_t max_events;	 /* in one request */
+	int64_t header_timeout;	 /* us */
+	int64_t body_timeout;	 /* us */
+	int64_t idle_timeout;	 /* us */
+	int64_t ack_timeout;	 /* us */
+	int64_t batch_size;	 /* bytes */
+	int64_t batch_delay_max; /* us */
+	int64_t max_pending;	 /* bytes */
+	int64_t segment_size;	 /* bytes */
+	int64_t log_cap;	 /* bytes */
+	int64_t cache_size;	 /* bytes */
+	int64_t window;		 /* bytes in flight on one lane */
 };
 
 struct collector_counters {

@@ -1,0 +1,161 @@
+#include "run/gather.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+
+struct gather {
+	struct batch_builder *builder;
+	size_t target_bytes;
+	struct batch_header header; /* of what is being joined */
+};
+
+struct gather *gather_new(size_t target_bytes)
+{
+	struct gather *g = xcalloc(1, sizeof(*g));
+
+	g->builder = batch_builder_new();
+	g->target_bytes = target_bytes;
+	return g;
+}
+
+void gather_free(struct gather **g)
+{
+	if (!*g)
+		return;
+	batch_builder_free(&(*g)->builder);
+	free(*g);
+	*g = NULL;
+}
+
+static bool has_trace(const struct batch_header *header)
+{
+	static const uint8_t none[BATCH_TRACE_BYTES];
+
+	return memcmp(header->trace, none, sizeof(none)) != 0;
+}
+
+/* Appends all of b to the builder; false, and nothing done, when it cannot. */
+static bool join(struct gather *g, const struct batch *b)
+{
+	struct batch_builder *w = g->builder;
+	uint16_t streams[BATCH_MAX_STREAMS];
+	uint32_t base = batch_builder_offset(w);
+
+	if (!batch_builder_fits(w, b->header.events, b->header.payload_bytes))
+		return false;
+	for (uint16_t i = 0; i < b->stream_count; i++) {
+		streams[i] =
+		    batch_builder_stream(w, b->streams[i], b->stream_bytes[i]);
+		if (streams[i] == BATCH_NO_STREAM)
+			return false;
+	}
+	memcpy(batch_builder_room(w, b->header.payload_bytes), b->payload,
+	       b->header.payload_bytes);
+	batch_builder_commit(w, b->header.payload_bytes);
+	for (uint32_t i = 0; i < b->header.events; i++) {
+		struct batch_event e = b->events[i];
+
+		e.offset += base;
+		e.key_offset += base;
+		e.id_offset += base;
+		e.type_offset += base;
+		e.stream = streams[e.stream];
+		batch_builder_event(w, &e);
+	}
+	if (!has_trace(&g->header))
+		memcpy(g->header.trace, b->header.trace,
+		       sizeof(g->header.trace));
+	return true;
+}
+
+static bool belongs(const struct gather *g, const struct batch *b)
+{
+	return b->header.contract_set == g->header.contract_set &&
+	       b->header.flags == g->header.flags;
+}
+
+/* Whether b may still come behind what was joined. */
+static bool is_next(const struct gather *g, const struct batch *b,
+		    uint64_t wanted)
+{
+	if (!belongs(g, b))
+		return false;
+	return wanted || batch_builder_bytes(g->builder) + batch_bytes(b) <=
+			     g->target_bytes;
+}
+
+/* Joins what follows *end to what is there already, and moves *end behind it.
+ */
+static int join_rest(struct gather *g, const struct gather_log *log,
+		     uint64_t *end, uint64_t wanted, struct err *err)
+{
+	for (;;) {
+		uint64_t position = *end, next;
+		struct batch *b = NULL;
+		bool joined;
+		int rc;
+
+		if (wanted && *end >= wanted)
+			return 0;
+		rc = log->read(log->arg, &position, &next, &b, err);
+		if (rc <= 0)
+			return wanted ? rc : 0;
+		joined = (!wanted || next <= wanted) && is_next(g, b, wanted) &&
+			 join(g, b);
+		batch_unref(&b);
+		if (!joined)
+			return 0;
+		*end = next;
+	}
+}
+
+/*
+ * Starts with what was read first. 1, 0 when the log no longer has all up to
+ * `wanted`, or -1. What *first refers to is changed or stays.
+ */
+static int join_all(struct gather *g, const struct gather_log *log,
+		    struct batch **first, uint64_t *end, uint64_t wanted,
+		    struct err *err)
+{
+	uint64_t begin = *end;
+	int rc;
+
+	g->header = (*first)->header;
+	if (!join(g, *first))
+		return err_set(err, EINVAL, "a batch of the log is too large");
+	rc = join_rest(g, log, end, wanted, err);
+	if (rc == 0)
+		rc = !wanted || *end == wanted;
+	if (rc == 1 && *end != begin) {
+		batch_unref(first);
+		*first = batch_builder_seal(g->builder, &g->header);
+	}
+	batch_builder_rollback(g->builder, 0, 0);
+	return rc;
+}
+
+int gather_read(struct gather *g, const struct gather_log *log,
+		uint64_t *position, uint64_t *next, struct batch **b,
+		struct err *err)
+{
+	uint64_t wanted = *next, end;
+	struct batch *first = NULL;
+	int rc = log->read(log->arg, position, &end, &first, err);
+
+	if (rc != 1)
+		return rc;
+	if (end != wanted &&
+	    (wanted || batch_bytes(first) < g->target_bytes / 2)) {
+		rc = join_all(g, log, &first, &end, wanted, err);
+		if (rc != 1) {
+			batch_unref(&first);
+			return rc;
+		}
+	}
+	*next = end;
+	*b = first;
+	return 1;
+}

@@ -1,0 +1,40 @@
+/*
+ * Joins small batches of a log into large ones on their way out. A log commits
+ * as often as its disk can, so that no answer waits; but each batch costs every
+ * later stage the same, whether it holds one event or a thousand. Loop thread.
+ */
+#ifndef WEFT_RUN_GATHER_H
+#define WEFT_RUN_GATHER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "proto/batch.h"
+
+/* Where batches are read from; as spool_read(). */
+struct gather_log {
+	int (*read)(void *arg, uint64_t *position, uint64_t *next,
+		    struct batch **b, struct err *err);
+	void *arg;
+};
+
+struct gather;
+
+/* Batches are joined up to `target_bytes`. */
+struct gather *gather_new(size_t target_bytes);
+void gather_free(struct gather **g);
+
+/*
+ * As spool_read(), but *b may be several batches joined: those from *position
+ * to *next, of one contract set and the same flags, in their order. The joined
+ * batch has the created-at of the first and the first trace there is. With
+ * *next = 0 it takes as many as there are and fit; with *next as it was given
+ * once, it gives that same batch again, or 0 when the log has not all of it any
+ * more.
+ */
+int gather_read(struct gather *g, const struct gather_log *log,
+		uint64_t *position, uint64_t *next, struct batch **b,
+		struct err *err) MUST_CHECK;
+
+#endif
