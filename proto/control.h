@@ -26,6 +26,9 @@
 #define CONTROL_MAX_WAIT_MS	   3600000 /* timeout_ms of a request */
 #define CONTROL_WAIT_MS		   60000   /* when the request has none */
 
+/* The last line on the stderr of weftd --daemon when all has become ready. */
+#define CONTROL_READY_LINE "weftd: ready\n"
+
 /* Exit codes of weftd and of services, as in sysexits.h. */
 #define CONTROL_EXIT_TEMPFAIL 75 /* try again later */
 #define CONTROL_EXIT_CONFIG   78 /* never works with this configuration */

@@ -14,6 +14,7 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "proto/control.h"
 #include "services/pipelinectl/cmd.h"
 #include "services/pipelinectl/control.h"
 #include "services/pipelinectl/pipeline.h"
@@ -136,6 +137,21 @@ static bool has_ended(const struct place *p, const struct options *o, pid_t pid)
 	return !stays && waitpid(pid, NULL, 0) == pid;
 }
 
+/*
+ * Takes the verdict off the end of what weftd said. What stands before it (a
+ * warning, the dynamic linker) did not keep it from starting.
+ */
+static bool take_verdict(struct buf *text)
+{
+	size_t bytes = strlen(CONTROL_READY_LINE);
+
+	if (text->used < bytes || memcmp(text->data + text->used - bytes,
+					 CONTROL_READY_LINE, bytes) != 0)
+		return false;
+	text->used -= bytes;
+	return true;
+}
+
 static int say_failed(const struct options *o, struct buf *text, bool ended)
 {
 	if (text->used && text->data[text->used - 1] != '\n')
@@ -225,10 +241,12 @@ static int start_and_wait(const struct place *p, const struct options *o,
 		return control_report(o, &err);
 	if (read_report(report, began + o->timeout_us, &text) != 0)
 		rc = say_late(p, o);
-	else if (text.used)
+	else if (!take_verdict(&text))
 		rc = say_failed(o, &text, has_ended(p, o, pid));
 	else
 		rc = say_running(p, o, began, false);
+	if (rc == CMD_OK)
+		fputs(buf_str(&text), stderr);
 	close(report);
 	buf_free(&text);
 	return rc;

@@ -43,8 +43,8 @@ int supervisor_load(struct supervisor *s, struct conf **conf,
 	struct conf_report report = {0};
 	int rc = conf_load(conf, s->config_path, s->kinds, &report);
 
-	if (rc != 0)
-		buf_append(problems, report.lines.data, report.lines.used);
+	/* Its warnings too. */
+	buf_append(problems, report.lines.data, report.lines.used);
 	conf_report_free(&report);
 	if (rc == 0 && check_contracts(*conf, problems) != 0) {
 		conf_free(conf);

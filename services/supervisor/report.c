@@ -38,22 +38,23 @@ static void tell(struct supervisor *s, const struct buf *text)
 	if (s->report_fd < 0)
 		return;
 	/* Who started us may be gone; the log has it too. */
-	if (text->used)
-		(void)!write(s->report_fd, text->data, text->used);
+	(void)!write(s->report_fd, text->data, text->used);
 	close(s->report_fd);
 	s->report_fd = -1;
 }
 
 static void all_ready(struct supervisor *s)
 {
-	struct buf nothing = {0};
+	struct buf verdict = {0};
 
 	s->start_is_over = true;
 	log_info("all_ready", "instances=%u ms=%lld", s->instance_count,
 		 (long long)(loop_now_mono_us(s->loop) - s->started_mono_us) /
 		     1000);
 	notify_send("READY=1\nSTATUS=all processes are ready");
-	tell(s, &nothing);
+	buf_text(&verdict, CONTROL_READY_LINE);
+	tell(s, &verdict);
+	buf_free(&verdict);
 }
 
 void start_report(struct supervisor *s)

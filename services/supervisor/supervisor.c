@@ -15,13 +15,11 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <libgen.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -30,7 +28,6 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/durable.h"
 #include "base/log.h"
 #include "proto/control.h"
 #include "run/notify.h"
@@ -147,46 +144,6 @@ static void on_manager_ping(void *arg)
 		       clock_mono_us() + s->manager_ping_us);
 }
 
-/* One weftd per run_dir: the lock goes with the process, however it ends. */
-static int take_lock(struct supervisor *s, struct err *err)
-{
-	char *path = xasprintf("%s/%s", s->run_dir, CONTROL_LOCK);
-	char pid[32] = "";
-	int rc = 0;
-
-	s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (s->lock_fd < 0) {
-		rc = err_errno(err, errno, "cannot open %s", path);
-	} else if (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-		ssize_t n = read(s->lock_fd, pid, sizeof(pid) - 1);
-
-		pid[n > 0 ? (size_t)n : 0] = '\0';
-		pid[strcspn(pid, "\n")] = '\0';
-		rc = err_set(err, EBUSY,
-			     "the pipeline runs already: weftd with pid %s "
-			     "holds %s; see `pipelinectl status`",
-			     pid, path);
-	} else if (ftruncate(s->lock_fd, 0) != 0 ||
-		   dprintf(s->lock_fd, "%d\n", getpid()) < 0) {
-		rc = err_errno(err, errno, "cannot write %s", path);
-	}
-	free(path);
-	return rc;
-}
-
-static int make_dirs(struct supervisor *s, struct err *err)
-{
-	const struct conf_pipeline *p = s->conf->pipeline;
-
-	if (durable_mkdir(p->run_dir, err) != 0 ||
-	    durable_mkdir(p->state_dir, err) != 0 ||
-	    durable_mkdir(p->log_dir, err) != 0)
-		return -1;
-	s->run_dir = xstrdup(p->run_dir);
-	s->notify_path = xasprintf("%s/%s", s->run_dir, CONTROL_NOTIFY);
-	return 0;
-}
-
 static int open_signals(struct supervisor *s, struct err *err)
 {
 	sigset_t set;
@@ -203,25 +160,6 @@ static int open_signals(struct supervisor *s, struct err *err)
 	if (s->signals.fd < 0)
 		return err_errno(err, errno, "cannot make a signalfd");
 	return loop_io_add(s->loop, &s->signals, EPOLLIN, err);
-}
-
-/* The services lie beside weftd; $WEFT_LIBEXEC names another place. */
-static int find_libexec(struct supervisor *s, struct err *err)
-{
-	const char *given = getenv("WEFT_LIBEXEC");
-	char self[PATH_MAX];
-	ssize_t n;
-
-	if (given) {
-		s->libexec = xstrdup(given);
-		return 0;
-	}
-	n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	if (n < 0)
-		return err_errno(err, errno, "cannot read /proc/self/exe");
-	self[n] = '\0';
-	s->libexec = xstrdup(dirname(self));
-	return 0;
 }
 
 static void start_timers(struct supervisor *s)
@@ -256,8 +194,7 @@ static int open_all(struct supervisor *s, struct err *err)
 	s->loop = loop_new();
 	s->signals = (struct loop_io){.fd = -1, .fn = on_signal, .arg = s};
 	s->notify = (struct loop_io){.fd = -1, .fn = on_notify, .arg = s};
-	if (make_dirs(s, err) != 0 || find_libexec(s, err) != 0 ||
-	    take_lock(s, err) != 0 || open_signals(s, err) != 0)
+	if (claim_place(s, err) != 0 || open_signals(s, err) != 0)
 		return -1;
 	s->notify.fd = notify_open(s->notify_path, err);
 	if (s->notify.fd < 0 ||
@@ -355,11 +292,13 @@ static int run(struct supervisor *s)
 	struct buf problems = {0};
 	struct err err;
 	char quoted[LOG_QUOTE_BYTES];
+	int rc;
 
-	if (supervisor_load(s, &s->conf, &problems) != 0) {
-		fprintf(stderr, "%sweftd: nothing was started\n",
-			buf_str(&problems));
-		buf_free(&problems);
+	rc = supervisor_load(s, &s->conf, &problems);
+	fputs(buf_str(&problems), stderr);
+	buf_free(&problems);
+	if (rc != 0) {
+		fputs("weftd: nothing was started\n", stderr);
 		return CONTROL_EXIT_CONFIG;
 	}
 	if (open_all(s, &err) != 0) {

@@ -82,6 +82,12 @@ struct supervisor {
 	int exit_code;
 };
 
+/*
+ * claim.c: makes the pipeline's directories, takes the lock on run_dir, and
+ * fills in run_dir, libexec, notify_path and lock_fd.
+ */
+int claim_place(struct supervisor *s, struct err *err) MUST_CHECK;
+
 /* instance.c: what happens to one instance. */
 void instance_event(struct supervisor *s, struct instance *i,
 		    enum child_event event);
@@ -131,7 +137,8 @@ struct cJSON;
 void supervisor_reload(struct supervisor *s, struct cJSON *answer);
 /* The same for SIGHUP: problems go to the log. */
 void supervisor_reload_logged(struct supervisor *s);
-/* Reads config and contracts; problems go to *problems, one a line. */
+/* Reads config and contracts; problems and warnings go to *problems, one a
+ * line. */
 int supervisor_load(struct supervisor *s, struct conf **conf,
 		    struct buf *problems) MUST_CHECK;
 

