@@ -218,13 +218,13 @@ static void compile_members(struct compiler *c, const struct declared *d,
 		report_error(c, innermost(d),
 			     "struct field \"%s\" needs fields = ( … )",
 			     d->name);
-		compile_shape(c, &list, false, shape, NULL);
+		compile_shape(c, &list, -1, shape, NULL);
 		return;
 	}
 	declare_fields(c, fields, &list);
 	public_fields =
 	    set_alloc(c->set, list.count + 1, sizeof(*public_fields));
-	compile_shape(c, &list, false, shape, public_fields);
+	compile_shape(c, &list, -1, shape, public_fields);
 	free(list.fields);
 }
 

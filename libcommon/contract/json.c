@@ -104,18 +104,16 @@ yyjson_val *json_parse(struct json *j, const char *text, size_t bytes,
 	return NULL;
 }
 
-struct json_member *json_member_add(struct json *j)
+void json_member_room(struct json *j, size_t more)
 {
-	struct json_member *m;
+	size_t room = j->member_room ? j->member_room : 128;
 
-	if (j->member_count == j->member_room) {
-		j->member_room = j->member_room ? j->member_room * 2 : 128;
-		j->members = xreallocarray(j->members, j->member_room,
-					   sizeof(*j->members));
-	}
-	m = &j->members[j->member_count++];
-	*m = (struct json_member){0};
-	return m;
+	while (room < j->member_count + more)
+		room *= 2;
+	if (room == j->member_room)
+		return;
+	j->members = xreallocarray(j->members, room, sizeof(*j->members));
+	j->member_room = (uint32_t)room;
 }
 
 static const char *fail(struct json *j, enum json_fault fault)
@@ -148,13 +146,15 @@ const char *json_members_more(struct json *j, yyjson_val *object,
 {
 	size_t count = json_len(object);
 	yyjson_val *key = json_first(object);
+	struct json_member *m;
 	const char *at = NULL;
 
 	if (count > JSON_MAX_MEMBERS)
 		return fail(j, JSON_TOO_LARGE);
-	for (; count; count--) {
+	json_member_room(j, count);
+	m = j->members + j->member_count;
+	for (; count; count--, m++) {
 		yyjson_val *v = key + 1;
-		struct json_member *m = json_member_add(j);
 
 		j->nul = false;
 		m->name = key->uni.str;
@@ -162,13 +162,17 @@ const char *json_members_more(struct json *j, yyjson_val *object,
 		m->key = json_at(j, key) - 1;
 		at = json_string_end(j, key);
 		m->key_bytes = (uint32_t)(at - m->key);
-		m->value = value_start(at);
+		/* Nearly everybody writes no space around the colon. */
+		m->value = at[0] == ':' && (unsigned char)at[1] > ' '
+			       ? at + 1
+			       : value_start(at);
 		m->val = v;
-		m->end = json_walk(j, v, m->value, depth + 1);
-		if (!m->end)
+		at = json_walk(j, v, m->value, depth + 1);
+		if (!at)
 			return NULL;
+		m->end = at;
 		m->nul = j->nul;
-		at = m->end;
+		j->member_count++;
 		key = json_next(v);
 	}
 	return at ? next_start(at) : NULL;

@@ -101,8 +101,16 @@ const char *json_members(struct json *j, yyjson_val *object,
 const char *json_members_more(struct json *j, yyjson_val *object,
 			      unsigned depth) MUST_CHECK;
 
-/* Appends one member made by the caller. Returns it; all zero but for that. */
-struct json_member *json_member_add(struct json *j);
+/* Makes room for `more` members; pointers into j->members go stale. */
+void json_member_room(struct json *j, size_t more);
+
+/* Appends one member, to be filled by the caller. */
+static inline struct json_member *json_member_add(struct json *j)
+{
+	if (j->member_count == j->member_room)
+		json_member_room(j, 1);
+	return &j->members[j->member_count++];
+}
 
 /*
  * Walks a value whose text begins at `at` and returns its end, or NULL with

@@ -12,14 +12,14 @@
 #include "base/alloc.h"
 
 #define BLOCK		64
-#define CACHE_SLOTS	4096 /* 400 KiB */
+#define CACHE_SLOTS	4096 /* 576 KiB */
 #define CACHE_MAX_VALUE 64
 
 struct slot {
 	uint64_t serial; /* 0 = free */
 	uint8_t bytes;
 	char value[CACHE_MAX_VALUE];
-	uint8_t digest[SHA256_DIGEST_LENGTH];
+	char hex[MASK_HASH_BYTES];
 };
 
 struct mask_cache {
@@ -122,10 +122,10 @@ void mask_hash_cached(struct mask_cache *cache, uint64_t serial,
 	slot = &cache->slots[XXH3_64bits(value, bytes) % CACHE_SLOTS];
 	if (slot->serial != serial || slot->bytes != bytes ||
 	    memcmp(slot->value, value, bytes) != 0) {
-		digest_of(key, value, bytes, slot->digest);
+		mask_hash(key, value, bytes, slot->hex);
 		slot->serial = serial;
 		slot->bytes = (uint8_t)bytes;
 		memcpy(slot->value, value, bytes);
 	}
-	put_hex(slot->digest, hex);
+	memcpy(hex, slot->hex, MASK_HASH_BYTES);
 }

@@ -21,7 +21,7 @@ static bool has_all(const struct match_rule *m,
 
 static bool is_type(const struct match_rule *m, const char *type, size_t bytes)
 {
-	return m->type.bytes == bytes && memcmp(m->type.text, type, bytes) == 0;
+	return m->type.bytes == bytes && same_bytes(m->type.text, type, bytes);
 }
 
 static uint32_t first_of_type(const struct contract_set *set, const char *type,
@@ -71,7 +71,7 @@ const struct model *match_name(const struct contract_set *set, const char *name,
 		if (!i)
 			return NULL;
 		other = set->models[i - 1]->pub.name;
-		if (strlen(other) == bytes && memcmp(other, name, bytes) == 0)
+		if (strlen(other) == bytes && same_bytes(other, name, bytes))
 			return set->models[i - 1];
 	}
 }

@@ -164,6 +164,28 @@ const char *set_text(struct contract_set *set, const char *text, size_t bytes);
 /* Takes a compiled pattern; it is freed with the set. */
 const regex_t *set_pattern(struct contract_set *set, regex_t *pattern);
 
+/* memcmp() == 0 for names: short, so a call would cost more than the work. */
+static inline bool same_bytes(const char *a, const char *b, size_t bytes)
+{
+	uint64_t x = 0, y = 0;
+
+	if (bytes < 8) {
+		for (size_t i = 0; i < bytes; i++)
+			if (a[i] != b[i])
+				return false;
+		return true;
+	}
+	for (size_t i = 0; i + 8 < bytes; i += 8) {
+		memcpy(&x, a + i, 8);
+		memcpy(&y, b + i, 8);
+		if (x != y)
+			return false;
+	}
+	memcpy(&x, a + bytes - 8, 8);
+	memcpy(&y, b + bytes - 8, 8);
+	return x == y;
+}
+
 static inline uint64_t name_hash(const char *name, size_t bytes)
 {
 	uint64_t a = 0, b = 0;
@@ -191,11 +213,10 @@ static inline int32_t shape_find(const struct shape *shape, const char *name,
 		const struct shape_slot *slot =
 		    &shape->slots[at & shape->slot_mask];
 
-		if (slot->bytes == bytes && slot->name &&
-		    memcmp(slot->name, name, bytes) == 0)
-			return slot->rule;
 		if (!slot->name)
 			return SHAPE_UNKNOWN;
+		if (slot->bytes == bytes && same_bytes(slot->name, name, bytes))
+			return slot->rule;
 	}
 }
 

@@ -14,6 +14,8 @@ void report_line(struct compiler *c, bool error, const char *path, int line,
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	if (line == 0)
+		line = 1; /* libconfig's root has none */
 	snprintf(whole, sizeof(whole), "%s:%d: %s%s\n", path, line,
 		 error ? "" : "warning: ", text);
 	/* A contract that several extend is compiled once for each of them. */
