@@ -76,7 +76,7 @@ static const char *shown(const struct rule *r, const yyjson_val *v,
 	for (size_t i = 0; i < bytes && n < SHOWN_BYTES; i++) {
 		unsigned char c = (unsigned char)v->uni.str[i];
 
-		text[n++] = c < 0x20 || c >= 0x7f ? '?' : (char)c;
+		text[n++] = (char)(c < 0x20 || c >= 0x7f ? '?' : c);
 	}
 	if (bytes > SHOWN_BYTES - 1)
 		n += (size_t)sprintf(text + n, "...");

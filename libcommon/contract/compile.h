@@ -64,6 +64,27 @@ void report_line(struct compiler *c, bool error, const char *path, int line,
 void check_keys(struct compiler *c, const config_setting_t *group,
 		const char *what, const struct known_key *keys);
 
+/* A key of a contract or of what it extends, the nearest; or NULL. */
+const config_setting_t *source_get(const struct source *s, const char *key);
+
+/* The text of a setting, or NULL when it is NULL or no string. */
+const char *setting_text(const config_setting_t *s);
+
+/*
+ * The place of a setting's text among `words`; 0, the default, when it is NULL
+ * or, reported, none of them.
+ */
+uint32_t setting_word(struct compiler *c, const config_setting_t *s,
+		      const char *const *words, size_t count);
+
+/* The rule of a field by its name, or -1. */
+int32_t model_find(const struct model *m, const char *name);
+
+/* identity, key, order, partition_key, event_time; then unknown_fields. */
+void compile_keys(struct compiler *c, const struct source *s, struct model *m);
+void compile_unknown(struct compiler *c, const struct source *s,
+		     struct model *m);
+
 /* Follows extends of all sources and compiles every concrete one. */
 void compile_sources(struct compiler *c);
 
@@ -80,8 +101,32 @@ void compile_shape(struct compiler *c, const struct declared_list *list,
 void declare_fields(struct compiler *c, const config_setting_t *fields,
 		    struct declared_list *list);
 
-/* The innermost setting of a key of a field, or NULL. */
+/*
+ * A key of a field: its innermost setting or NULL, its text or NULL, its truth,
+ * its number (from 1 to max, else reported), and its place in a list of words
+ * that ends in NULL (0 when it is absent; reported when it is none of them).
+ */
 const config_setting_t *declared_get(const struct declared *d, const char *key);
+const char *declared_text(const struct declared *d, const char *key);
+bool declared_bool(const struct declared *d, const char *key);
+uint32_t declared_limit(struct compiler *c, const struct declared *d,
+			const char *key, int max, uint32_t otherwise);
+uint32_t declared_word(struct compiler *c, const struct declared *d,
+		       const char *key, const char *const *words);
+
+/* The innermost group that declares a field. */
+const config_setting_t *declared_at(const struct declared *d);
+
+/* max_length, pattern, enum, min and max of a field of known type. */
+void compile_limits(struct compiler *c, const struct declared *d,
+		    struct rule *r);
+
+/* from, then mask, then value and default, of a field of known type. */
+void compile_from(struct compiler *c, const struct declared *d, struct rule *r);
+void compile_mask(struct compiler *c, const struct declared *d, struct rule *r,
+		  struct contract_field *f);
+void compile_value(struct compiler *c, const struct declared *d, struct rule *r,
+		   struct contract_field *f);
 
 /* True for a letter or _ and then letters, digits, _; else reported. */
 bool check_plain_name(struct compiler *c, const config_setting_t *at,

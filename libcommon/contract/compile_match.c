@@ -102,13 +102,13 @@ void compile_match(struct compiler *c, const config_setting_t *match,
 {
 	int groups =
 	    config_setting_is_list(match) ? config_setting_length(match) : 1;
-	size_t room = c->set->match_count;
 
 	for (int i = 0; i < groups; i++) {
 		const config_setting_t *group =
 		    config_setting_is_list(match)
 			? config_setting_get_elem(match, (unsigned)i)
 			: match;
+		size_t room;
 		int types;
 
 		if (!config_setting_is_group(group)) {

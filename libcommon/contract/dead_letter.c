@@ -36,7 +36,7 @@ static void put_masked(struct mapper *m, struct json_member *member)
 		buf_json_escape(&m->text, member->value, value);
 		return;
 	}
-	buf_reserve(&masked, value + 2 * MASK_HASH_BYTES);
+	buf_reserve(&masked, value + (size_t)2 * MASK_HASH_BYTES);
 	end = map_mask(m, r, member, masked.data);
 	if (end)
 		buf_json_escape(&m->text, masked.data,
@@ -82,8 +82,8 @@ static void put_trace(struct mapper *m)
 	char text[2 * BATCH_TRACE_BYTES + 1];
 	uint8_t any = 0;
 
-	for (int i = 0; i < BATCH_TRACE_BYTES; i++) {
-		snprintf(text + 2 * i, 3, "%02x", trace[i]);
+	for (size_t i = 0; i < BATCH_TRACE_BYTES; i++) {
+		snprintf(text + i * 2, 3, "%02x", trace[i]);
 		any |= trace[i];
 	}
 	if (any)

@@ -235,18 +235,17 @@ static bool check_required(struct intake *in)
 }
 
 /* `"name":"value",` into the assigned text. */
-static void assign(struct event *e, const struct rule *r, const char *value,
-		   uint32_t *at)
+static void assign(struct event *e, const struct rule *r,
+		   const struct slice *value, uint32_t *at)
 {
 	char *out = e->assigned + e->assigned_bytes;
-	size_t bytes = strlen(value);
 
 	memcpy(out, r->key.text, r->key.bytes);
 	out += r->key.bytes;
 	*out++ = '"';
 	*at = (uint32_t)(out - e->assigned);
-	memcpy(out, value, bytes);
-	out += bytes;
+	memcpy(out, value->text, value->bytes);
+	out += value->bytes;
 	*out++ = '"';
 	*out++ = ',';
 	e->assigned_bytes = (uint32_t)(out - e->assigned);
@@ -289,19 +288,21 @@ static void complete(struct intake_run *run)
 		struct uuid id = uuid_new();
 
 		uuid_format(&id, e->id);
-		assign(e, &m->shape.rules[m->id_rule], e->id, &e->id_at);
+		assign(e, &m->shape.rules[m->id_rule],
+		       &(struct slice){e->id, UUID_TEXT_BYTES - 1}, &e->id_at);
 		e->given_id = true;
 		e->rebuild |= bit_get(e->seen, (uint32_t)m->id_rule);
 	}
 	if (is_missing(e, m->time_rule)) {
-		assign(e, &m->shape.rules[m->time_rule], in->now, &at);
+		assign(e, &m->shape.rules[m->time_rule],
+		       &(struct slice){in->now, strlen(in->now)}, &at);
 		e->given_time = true;
 		e->rebuild |= bit_get(e->seen, (uint32_t)m->time_rule);
 	}
 	if (source && is_missing(e, m->source_rule)) {
-		assign(e, &m->shape.rules[m->source_rule], source,
-		       &e->source_at);
 		e->source = (struct slice){source, strlen(source)};
+		assign(e, &m->shape.rules[m->source_rule], &e->source,
+		       &e->source_at);
 		e->given_source = true;
 		e->rebuild |= bit_get(e->seen, (uint32_t)m->source_rule);
 	}

@@ -6,6 +6,9 @@
 /* Between the parts of an identity of several fields. */
 #define PART_SEPARATOR '\x1f'
 
+/* Room for what goes between lines: identity, key and type, unescaped. */
+#define ASIDE_BYTES (64u << 10)
+
 /* Where a member's value lies in the payload, and whether it is escaped. */
 struct place {
 	const struct json_member *m;
@@ -269,8 +272,7 @@ bool event_write(struct intake_run *run)
 	entry.offset = batch_builder_offset(w);
 	if (entry.stream == BATCH_NO_STREAM ||
 	    batch_builder_events(w) >= BATCH_MAX_EVENTS ||
-	    entry.offset + room + 4 * MODEL_MAX_KEY_BYTES * 16 >
-		BATCH_MAX_PAYLOAD_BYTES)
+	    entry.offset + room + ASIDE_BYTES > BATCH_MAX_PAYLOAD_BYTES)
 		return finding_set(&in->finding, INTAKE_TOO_MANY, "",
 				   "the batch is full; send the event again");
 	line = batch_builder_room(w, room + 1);

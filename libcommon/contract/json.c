@@ -216,6 +216,21 @@ static bool few_unique(struct json *j, size_t count)
 	return true;
 }
 
+/* Puts name i into the table. False when its like is there. */
+static bool slot_new(struct json *j, uint32_t i, size_t mask)
+{
+	const struct json_name *name = &j->names[i];
+	/* The address is a seed that a sender cannot know. */
+	size_t at =
+	    XXH3_64bits_withSeed(name->text, name->bytes, (uintptr_t)j->slots);
+
+	for (; j->slots[at & mask]; at++)
+		if (same_name(&j->names[j->slots[at & mask] - 1], name))
+			return false;
+	j->slots[at & mask] = i + 1;
+	return true;
+}
+
 static bool many_unique(struct json *j, size_t count)
 {
 	size_t size = 64;
@@ -227,23 +242,9 @@ static bool many_unique(struct json *j, size_t count)
 		j->slot_room = size;
 	}
 	memset(j->slots, 0, size * sizeof(*j->slots));
-	for (size_t i = 0; i < count; i++) {
-		const struct json_name *name = &j->names[i];
-		/* The address is a seed that a sender cannot know. */
-		size_t at = XXH3_64bits_withSeed(name->text, name->bytes,
-						 (uintptr_t)j->slots);
-
-		for (;; at++) {
-			uint32_t *slot = &j->slots[at & (size - 1)];
-
-			if (!*slot) {
-				*slot = (uint32_t)i + 1;
-				break;
-			}
-			if (same_name(&j->names[*slot - 1], name))
-				return twice(j, name);
-		}
-	}
+	for (size_t i = 0; i < count; i++)
+		if (!slot_new(j, (uint32_t)i, size - 1))
+			return twice(j, &j->names[i]);
 	return true;
 }
 
@@ -279,7 +280,7 @@ const char *json_walk_container(struct json *j, yyjson_val *v, const char *at,
 		return fail(j, JSON_TOO_DEEP);
 	if (count == 0)
 		return json_skip_space(at + 1) + 1;
-	if (count > JSON_MAX_MEMBERS * 3)
+	if (count > JSON_MAX_ELEMENTS)
 		return fail(j, JSON_TOO_LARGE);
 	if (object && !keys_unique(j, v))
 		return NULL;

@@ -16,8 +16,9 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-#define JSON_MAX_DEPTH	 64
-#define JSON_MAX_MEMBERS 200000
+#define JSON_MAX_DEPTH	  64
+#define JSON_MAX_MEMBERS  200000
+#define JSON_MAX_ELEMENTS 600000u
 
 /*
  * Memory for parsed values is bounded, so that a body of "[[[[…" or "[0,0,0…"

@@ -193,14 +193,12 @@ int contract_set_load(struct contract_set **set, const char *dir,
 		      const uint8_t *secret, size_t secret_bytes,
 		      struct contract_report *report)
 {
-	static uint64_t serials;
 	struct compiler c = {.report = report};
 
 	*set = NULL;
 	*report = (struct contract_report){0};
 	c.set = xcalloc(1, sizeof(*c.set));
 	c.set->references = 1;
-	c.set->serial = __atomic_add_fetch(&serials, 1, __ATOMIC_RELAXED);
 	if (secret_bytes < MIN_SECRET)
 		report_line(&c, true, dir, 0,
 			    "the secret for mask = \"hash\" has %zu bytes, it "

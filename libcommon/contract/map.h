@@ -44,6 +44,7 @@ struct mapper {
 	const struct batch *batch;
 	const struct batch_event *event;
 	struct line line;
+	uint32_t line_offset; /* of the line in the payload */
 	struct spot id, key, type;
 	int32_t unknown_member; /* the unknown column as sent, or -1 */
 	uint32_t unknown_count;

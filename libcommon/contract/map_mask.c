@@ -78,7 +78,7 @@ char *map_mask(struct mapper *m, const struct rule *r,
 	switch (r->field->mask) {
 	case CONTRACT_MASK_HASH:
 		*out++ = '"';
-		mask_hash_cached(m->cache, m->set->serial, m->set->mask_key,
+		mask_hash_cached(m->cache, m->set->mask_key,
 				 member->val->uni.str, json_len(member->val),
 				 out);
 		out += MASK_HASH_BYTES;

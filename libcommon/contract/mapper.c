@@ -73,18 +73,16 @@ static uint32_t put_aside(struct batch_builder *w, const char *text,
  * A slice of the output: where the value was written in the line, or else the
  * text the input's index had, put between lines.
  */
-static void place(struct mapper *m, struct batch_builder *w, uint32_t line,
+static void place(struct mapper *m, struct batch_builder *w,
 		  const struct spot *spot, uint32_t *offset, uint16_t *bytes)
 {
-	const char *text = m->batch->payload + *offset;
-
 	if (!*bytes)
 		return;
 	if (spot->known) {
-		*offset = line + spot->at;
+		*offset = m->line_offset + spot->at;
 		*bytes = (uint16_t)spot->bytes;
 	} else {
-		*offset = put_aside(w, text, *bytes);
+		*offset = put_aside(w, m->batch->payload + *offset, *bytes);
 	}
 }
 
@@ -110,7 +108,7 @@ static void commit(struct mapper *m, struct batch_builder *w, size_t bytes)
 	struct batch_event entry = *m->event;
 	const struct model *model = m->model;
 
-	entry.offset = batch_builder_offset(w);
+	entry.offset = m->line_offset = batch_builder_offset(w);
 	entry.bytes = (uint32_t)bytes;
 	entry.stream =
 	    batch_builder_stream(w, model->pub.name, strlen(model->pub.name));
@@ -122,14 +120,12 @@ static void commit(struct mapper *m, struct batch_builder *w, size_t bytes)
 	    has_mask(model, model->identity[0]))
 		entry.id_bytes = 0;
 	batch_builder_commit(w, bytes + 1);
-	place(m, w, entry.offset, &m->key, &entry.key_offset, &entry.key_bytes);
+	place(m, w, &m->key, &entry.key_offset, &entry.key_bytes);
 	if (model->masked_identity && model->identity_count > 1)
 		place_masked_id(m, w, &entry);
 	else
-		place(m, w, entry.offset, &m->id, &entry.id_offset,
-		      &entry.id_bytes);
-	place(m, w, entry.offset, &m->type, &entry.type_offset,
-	      &entry.type_bytes);
+		place(m, w, &m->id, &entry.id_offset, &entry.id_bytes);
+	place(m, w, &m->type, &entry.type_offset, &entry.type_bytes);
 	batch_builder_event(w, &entry);
 }
 

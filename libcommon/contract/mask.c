@@ -47,8 +47,10 @@ static void pad_state(const uint8_t *secret, size_t bytes, uint8_t pad,
 
 struct mask_key *mask_key_new(const uint8_t *secret, size_t bytes)
 {
+	static uint64_t serials;
 	struct mask_key *key = xcalloc(1, sizeof(*key));
 
+	key->serial = __atomic_add_fetch(&serials, 1, __ATOMIC_RELAXED);
 	pad_state(secret, bytes, 0x36, key->inner);
 	pad_state(secret, bytes, 0x5c, key->outer);
 	return key;
@@ -109,9 +111,9 @@ void mask_cache_free(struct mask_cache **cache)
 	*cache = NULL;
 }
 
-void mask_hash_cached(struct mask_cache *cache, uint64_t serial,
-		      const struct mask_key *key, const char *value,
-		      size_t bytes, char hex[MASK_HASH_BYTES])
+void mask_hash_cached(struct mask_cache *cache, const struct mask_key *key,
+		      const char *value, size_t bytes,
+		      char hex[MASK_HASH_BYTES])
 {
 	struct slot *slot;
 
@@ -120,10 +122,10 @@ void mask_hash_cached(struct mask_cache *cache, uint64_t serial,
 		return;
 	}
 	slot = &cache->slots[XXH3_64bits(value, bytes) % CACHE_SLOTS];
-	if (slot->serial != serial || slot->bytes != bytes ||
+	if (slot->serial != key->serial || slot->bytes != bytes ||
 	    memcmp(slot->value, value, bytes) != 0) {
 		mask_hash(key, value, bytes, slot->hex);
-		slot->serial = serial;
+		slot->serial = key->serial;
 		slot->bytes = (uint8_t)bytes;
 		memcpy(slot->value, value, bytes);
 	}

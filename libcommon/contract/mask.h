@@ -11,6 +11,7 @@
 
 /* The states of SHA-256 after the inner and the outer pad of a secret. */
 struct mask_key {
+	uint64_t serial; /* unlike an address, never used twice */
 	uint32_t inner[8];
 	uint32_t outer[8];
 };
@@ -26,11 +27,9 @@ struct mask_cache;
 struct mask_cache *mask_cache_new(void);
 void mask_cache_free(struct mask_cache **cache);
 
-/*
- * As mask_hash, through the cache. `serial` tells keys apart (a set's serial).
- */
-void mask_hash_cached(struct mask_cache *cache, uint64_t serial,
-		      const struct mask_key *key, const char *value,
-		      size_t bytes, char hex[MASK_HASH_BYTES]);
+/* As mask_hash, through the cache, which serves any number of keys. */
+void mask_hash_cached(struct mask_cache *cache, const struct mask_key *key,
+		      const char *value, size_t bytes,
+		      char hex[MASK_HASH_BYTES]);
 
 #endif

@@ -138,7 +138,6 @@ struct model {
 struct contract_set {
 	int references;
 	uint64_t hash;
-	uint64_t serial; /* unlike an address, never used twice */
 	uint32_t count;
 	struct model **models;
 	struct match_rule *matches; /* best first */

@@ -114,7 +114,7 @@ void check_keys(struct compiler *c, const config_setting_t *group,
 		    config_setting_get_elem(group, (unsigned)i);
 		const struct known_key *k = keys;
 
-		while (k->name && strcmp(k->name, config_setting_name(s)))
+		while (k->name && strcmp(k->name, config_setting_name(s)) != 0)
 			k++;
 		if (!k->name)
 			unknown_key(c, s, what, keys);

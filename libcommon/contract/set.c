@@ -20,8 +20,8 @@ void *set_alloc(struct contract_set *set, size_t count, size_t bytes)
 {
 	if (set->owned_count == set->owned_room) {
 		set->owned_room = set->owned_room ? set->owned_room * 2 : 256;
-		set->owned = xreallocarray(set->owned, set->owned_room,
-					   sizeof(*set->owned));
+		set->owned =
+		    xreallocarray(set->owned, set->owned_room, sizeof(void *));
 	}
 	return set->owned[set->owned_count++] = xcalloc(count, bytes);
 }
@@ -37,7 +37,7 @@ const char *set_text(struct contract_set *set, const char *text, size_t bytes)
 const regex_t *set_pattern(struct contract_set *set, regex_t *pattern)
 {
 	set->patterns = xreallocarray(set->patterns, set->pattern_count + 1,
-				      sizeof(*set->patterns));
+				      sizeof(regex_t *));
 	return set->patterns[set->pattern_count++] = pattern;
 }
 
@@ -149,6 +149,8 @@ out:
 	return result;
 }
 
+/* Its arguments are those of contract_set_load(), and which one. */
+/* NOLINTNEXTLINE(readability-function-size) */
 int contract_set_load_pinned(struct contract_set **set, const char *dir,
 			     uint64_t hash, const uint8_t *secret,
 			     size_t secret_bytes, struct err *err)
