@@ -216,9 +216,18 @@ static void kill_all(struct http_server *s, enum http_wait wait)
 
 void http_server_drain(struct http_server *s)
 {
+	if (s->draining)
+		return;
 	s->draining = true;
 	http_listen_stop(s);
-	kill_all(s, HTTP_WAIT_IDLE);
+	/*
+	 * A request may be on its way over a connection that looks idle, so it
+	 * gets a moment: whoever sends one is answered, and told to go.
+	 */
+	s->waits[HTTP_WAIT_IDLE].limit_us = HTTP_DRAIN_US;
+	s->waits[HTTP_WAIT_LINGER].limit_us = HTTP_DRAIN_US;
+	loop_timer_set(s->loop, &s->deadline,
+		       loop_now_mono_us(s->loop) + HTTP_DRAIN_US);
 }
 
 bool http_server_idle(const struct http_server *s)

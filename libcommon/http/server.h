@@ -70,7 +70,10 @@ int http_server_open(struct http_server **s, struct loop *loop,
 		     const struct http_events *events,
 		     struct err *err) MUST_CHECK;
 
-/* Stops to accept; open connections finish their request and are closed. */
+/*
+ * Stops to accept. Open connections finish their request, idle ones may send
+ * one more for 500 ms; then they are closed. Harmless when repeated.
+ */
 void http_server_drain(struct http_server *s);
 bool http_server_idle(const struct http_server *s);
 

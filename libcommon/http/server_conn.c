@@ -226,8 +226,6 @@ static void settle(struct http_conn *c)
 {
 	check_header_size(c);
 	check_end(c);
-	if (c->server->draining && c->mode == HTTP_OPEN && !c->outstanding)
-		c->mode = HTTP_CLOSING;
 	if (c->mode == HTTP_CLOSING && !c->first) {
 		linger(c);
 		if (is_dead(c))

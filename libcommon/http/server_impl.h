@@ -31,6 +31,7 @@
 #define HTTP_MAX_PIPELINED    16
 #define HTTP_DRAIN_BYTES      (1u << 20)
 #define HTTP_LINGER_US	      5000000
+#define HTTP_DRAIN_US	      500000
 #define HTTP_PEER_BYTES	      64
 
 /* ---- blocks ---- */

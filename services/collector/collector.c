@@ -34,9 +34,6 @@ const char *collector_unready(struct collector *c, const char **code)
 	*code = "not_ready";
 	if (!run_contracts(c->run))
 		return "the contracts are not loaded";
-	*code = "stopping";
-	if (run_draining(c->run))
-		return "the collector is stopping; try again";
 	*code = "log_failed";
 	if (c->disk_fails)
 		return "the disk of the log fails; try again";

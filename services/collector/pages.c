@@ -28,6 +28,11 @@ void page_ready(struct collector *c, struct http_request *r)
 	const char *code, *why = collector_unready(c, &code);
 	struct buf body = {0};
 
+	/* It still takes what comes, but new clients should go elsewhere. */
+	if (!why && run_draining(c->run)) {
+		code = "stopping";
+		why = "the collector is stopping";
+	}
 	if (why)
 		buf_printf(&body,
 			   "{\"status\":\"not_ready\",\"code\":\"%s\","

@@ -338,10 +338,13 @@ static void drains_when_told(void **state)
 {
 	struct http_options o = default_options();
 	struct world w;
-	struct client idle, busy;
+	struct client idle, busy, late;
 
 	(void)state;
 	world_open(&w, &o);
+	client_open(&w, &late);
+	client_say(&w, &late, POST_HELLO);
+	client_expect(&w, &late, 200, NULL);
 	client_open(&w, &idle);
 	client_say(&w, &idle, POST_HELLO);
 	client_expect(&w, &idle, 200, NULL);
@@ -350,6 +353,12 @@ static void drains_when_told(void **state)
 	client_say(&w, &busy, POST_HELLO);
 	WAIT_FOR(&w, w.held_count == 1);
 	http_server_drain(w.server);
+	/* Its request crossed the end: it is served, and sent away. */
+	w.deed = ECHO;
+	client_say(&w, &late, POST_HELLO);
+	client_expect(&w, &late, 200, "Connection: close\r\n");
+	client_expect_end(&w, &late);
+	http_server_drain(w.server);
 	client_expect_end(&w, &idle);
 	assert_false(http_server_idle(w.server));
 	http_respond(w.held[0], 202, "", "", 0);
@@ -357,6 +366,7 @@ static void drains_when_told(void **state)
 	client_expect_end(&w, &busy);
 	client_close(&busy);
 	client_close(&idle);
+	client_close(&late);
 	WAIT_FOR(&w, http_server_idle(w.server));
 	world_close(&w);
 }
