@@ -5,6 +5,8 @@
 #include "base/text.h"
 #include "contract/compile.h"
 
+#define MAX_KEY_FIELDS 16
+
 /* A key of a contract or of what it extends; the nearest one wins. */
 const config_setting_t *source_get(const struct source *s, const char *key)
 {
@@ -72,7 +74,43 @@ static int32_t named_field(struct compiler *c, const config_setting_t *at,
 	return -1;
 }
 
-/* The fields that identity, key, order or partition_key name. */
+/* Why a field cannot be in identity, key, order or partition_key, or NULL. */
+static const char *unfit_key(const struct rule *r)
+{
+	if (r->field->mask != CONTRACT_MASK_NONE &&
+	    r->field->mask != CONTRACT_MASK_HASH)
+		return "where only mask = \"hash\" keeps values apart";
+	if (r->type >= CONTRACT_DYNAMIC)
+		return "and so must have a plain type";
+	if (r->field->on_violation != CONTRACT_REJECT)
+		return "so its on_violation must be \"reject\"";
+	if (r->gathered)
+		return "where a from of several or nested paths is not "
+		       "supported yet";
+	return NULL;
+}
+
+static void check_key_field(struct compiler *c, const config_setting_t *at,
+			    const char *what, struct rule *r)
+{
+	const char *why;
+
+	if (strcmp(what, "event_time") == 0) {
+		if (r->type != CONTRACT_DATETIME)
+			report_error(c, at,
+				     "event_time field \"%s\" must be of type "
+				     "datetime",
+				     r->name);
+		return;
+	}
+	why = unfit_key(r);
+	if (why)
+		report_error(c, at, "\"%s\" is in %s, %s", r->name, what, why);
+	if (strcmp(what, "order") != 0)
+		r->checks |= RULE_IDENTITY;
+}
+
+/* The fields that a key of a contract names; at most MAX_KEY_FIELDS. */
 static uint32_t key_fields(struct compiler *c, const struct source *s,
 			   const struct model *m, const char *what,
 			   int32_t *fields)
@@ -82,51 +120,29 @@ static uint32_t key_fields(struct compiler *c, const struct source *s,
 	int count = !list ? 0 : single ? 1 : config_setting_length(list);
 	uint32_t n = 0;
 
-	for (int i = 0; i < count && n < 16; i++) {
+	if (count > MAX_KEY_FIELDS) {
+		report_error(c, list, "%s names over %d fields", what,
+			     MAX_KEY_FIELDS);
+		return 0;
+	}
+	for (int i = 0; i < count; i++) {
 		const char *name =
 		    single ? setting_text(list)
 			   : config_setting_get_string_elem(list, i);
 		int32_t f = name ? named_field(c, list, m, what, name) : -1;
-		struct rule *r;
 
 		if (f < 0)
 			continue;
-		r = (struct rule *)&m->shape.rules[f];
 		fields[n++] = f;
-		if (strcmp(what, "event_time") == 0) {
-			if (r->type != CONTRACT_DATETIME)
-				report_error(c, list,
-					     "event_time field \"%s\" must be "
-					     "of type datetime",
-					     name);
-			continue;
-		}
-		if (r->field->mask != CONTRACT_MASK_NONE &&
-		    r->field->mask != CONTRACT_MASK_HASH)
-			report_error(c, list,
-				     "\"%s\" is in %s, where only mask = "
-				     "\"hash\" keeps values apart",
-				     name, what);
-		if (r->type >= CONTRACT_DYNAMIC)
-			report_error(c, list,
-				     "\"%s\" is in %s and so must have a plain "
-				     "type, not %s",
-				     name, what, r->field->type_text);
-		if (r->field->on_violation != CONTRACT_REJECT)
-			report_error(
-			    c, list,
-			    "\"%s\" is in %s, so its on_violation must "
-			    "be \"reject\"",
-			    name, what);
-		if (strcmp(what, "order") != 0)
-			r->checks |= RULE_IDENTITY;
+		check_key_field(c, list, what,
+				(struct rule *)&m->shape.rules[f]);
 	}
 	return n;
 }
 
 void compile_keys(struct compiler *c, const struct source *s, struct model *m)
 {
-	int32_t fields[16];
+	int32_t fields[MAX_KEY_FIELDS];
 	int32_t *identity;
 	uint32_t keys, orders, n;
 	static const char *const modes[] = {"append", "upsert"};
@@ -187,12 +203,13 @@ void compile_unknown(struct compiler *c, const struct source *s,
 	}
 	r = (struct rule *)&m->shape.rules[m->unknown_rule];
 	if (r->type != CONTRACT_DYNAMIC || r->value != VALUE_SENT ||
-	    r->gathered || r->field->mask != CONTRACT_MASK_NONE)
+	    r->gathered || r->field->mask != CONTRACT_MASK_NONE ||
+	    r->field->on_violation != CONTRACT_REJECT)
 		report_error(
 		    c, named ? named : at,
 		    "field \"%s\", which unknown fields go to, must be "
-		    "of type dynamic, without value, mask or several "
-		    "paths",
+		    "of type dynamic, without value, mask, "
+		    "on_violation or several paths",
 		    column);
 	r->checks |= RULE_OBJECT;
 	r->action |= ACTION_OBJECT;

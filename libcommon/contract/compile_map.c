@@ -4,9 +4,10 @@
 #include "base/buf.h"
 #include "contract/compile.h"
 
-#define MAX_FROM      16
-#define MAX_MASK_KEEP 4096
-#define DEFAULT_KEEP  32
+#define MAX_PATH_BYTES 200
+#define MAX_FROM       16
+#define MAX_MASK_KEEP  4096
+#define DEFAULT_KEEP   32
 
 void compile_mask(struct compiler *c, const struct declared *d, struct rule *r,
 		  struct contract_field *f)
@@ -140,6 +141,21 @@ static void split_path(struct compiler *c, const char *text, struct path *path)
 	}
 }
 
+/* Names joined by dots; they go into JSON text as they are. */
+static bool is_path(const char *text)
+{
+	size_t bytes = text ? strlen(text) : 0;
+
+	if (!bytes || bytes > MAX_PATH_BYTES || text[0] == '.' ||
+	    text[bytes - 1] == '.' || strstr(text, ".."))
+		return false;
+	for (size_t i = 0; i < bytes; i++)
+		if ((unsigned char)text[i] < 0x20 || text[i] == '"' ||
+		    text[i] == '\\')
+			return false;
+	return true;
+}
+
 void compile_from(struct compiler *c, const struct declared *d, struct rule *r)
 {
 	const config_setting_t *s = declared_get(d, "from");
@@ -160,12 +176,12 @@ void compile_from(struct compiler *c, const struct declared *d, struct rule *r)
 				       ? declared_text(d, "from")
 				       : config_setting_get_string_elem(s, i);
 
-		if (!text || !*text || strstr(text, "..") || *text == '.' ||
-		    text[strlen(text) - 1] == '.') {
+		if (!is_path(text)) {
 			report_error(c, s,
 				     "from of \"%s\" must be names joined by "
-				     "dots",
-				     d->name);
+				     "dots, without quotes and backslashes, of "
+				     "at most %d bytes",
+				     d->name, MAX_PATH_BYTES);
 			return;
 		}
 		split_path(c, text, &paths[i]);

@@ -234,15 +234,29 @@ static bool check_required(struct intake *in)
 	return true;
 }
 
+/* The member that fills a field, or no text when only paths into others do. */
+static struct slice member_name(const struct rule *r)
+{
+	if (!r->from_count)
+		return (struct slice){r->name, r->name_bytes};
+	for (uint32_t i = 0; i < r->from_count; i++)
+		if (r->from[i].count == 1)
+			return r->from[i].names[0];
+	return (struct slice){NULL, 0};
+}
+
 /* `"name":"value",` into the assigned text. */
 static void assign(struct event *e, const struct rule *r,
 		   const struct slice *value, uint32_t *at)
 {
 	char *out = e->assigned + e->assigned_bytes;
+	struct slice name = member_name(r);
 
-	memcpy(out, r->key.text, r->key.bytes);
-	out += r->key.bytes;
 	*out++ = '"';
+	memcpy(out, name.text, name.bytes);
+	out += name.bytes;
+	memcpy(out, "\":\"", 3);
+	out += 3;
 	*at = (uint32_t)(out - e->assigned);
 	memcpy(out, value->text, value->bytes);
 	out += value->bytes;
@@ -255,7 +269,8 @@ static void assign(struct event *e, const struct rule *r,
 static bool is_missing(const struct event *e, int32_t rule)
 {
 	return rule >= 0 && !bit_get(e->filled, (uint32_t)rule) &&
-	       e->model->shape.rules[rule].value == VALUE_SENT;
+	       e->model->shape.rules[rule].value == VALUE_SENT &&
+	       member_name(&e->model->shape.rules[rule]).bytes != 0;
 }
 
 /* The caller's source, if it can stand in a JSON string as it is. */

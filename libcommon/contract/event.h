@@ -8,7 +8,8 @@
 #include "contract/json.h"
 #include "contract/match.h"
 
-#define EVENT_ASSIGNED_BYTES 512
+/* Three members: names of at most 200 bytes, values of at most 128. */
+#define EVENT_ASSIGNED_BYTES 1024
 
 /* The members of an event are json.members[first … member_count). */
 struct event {

@@ -255,7 +255,10 @@ static void keys_of_a_contract_are_checked(void **state)
 	    {KEYS("identity = [\"a\"]; partition_key = \"m\";"),
 	     "1: \"m\" is in partition_key, where only"},
 	    {KEYS("identity = [\"d\"];"),
-	     "1: \"d\" is in identity and so must have a plain type"},
+	     "1: \"d\" is in identity, and so must have a plain type"},
+	    {HEAD ",{ name = \"g\"; type = \"string\"; from = \"a.b\"; }" TAIL
+		  "key = \"g\";",
+	     "1: \"g\" is in key, where a from of several or nested paths"},
 	    {KEYS("identity = [\"v\"];"),
 	     "1: \"v\" is in identity, so its on_violation must be"},
 	    {KEYS("identity = [\"a\"]; event_time = \"a\";"),

@@ -1,5 +1,6 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <yyjson.h>
 
 #include "contract/mapper.h"
 #include "tests/unit/test_contract_help.h"
@@ -133,6 +134,26 @@ static void fields_are_renamed_and_gathered(void **state)
 			 "from = [\"x.y\", \"z\"]; }" TAIL,
 		    EVENT(",\"x\":{\"y\":null},\"z\":true,\"k\":\"v\""),
 		    EVENT(",\"k\":\"v\",\"b\":true"));
+}
+
+static void what_is_assigned_goes_by_the_name_of_the_member(void **state)
+{
+	char *line = map_text(
+	    "name = \"t\"; version = 1; doc = \"d\";"
+	    "match = { event_type = \"t\"; }; identity = [\"event_id\"];"
+	    "unknown_fields = \"reject\"; fields = ("
+	    "{ name = \"event_id\"; type = \"guid\"; from = \"id\"; "
+	    "required = true; },"
+	    "{ name = \"event_type\"; type = \"string\"; },"
+	    "{ name = \"event_time\"; type = \"datetime\"; "
+	    "from = [\"a.b\", \"ts\"]; required = true; });",
+	    "{\"event_type\":\"t\"}");
+
+	(void)state;
+	assert_memory_equal(line, "{\"event_id\":\"", 13);
+	assert_non_null(strstr(
+	    line, "\"event_type\":\"t\",\"event_time\":\"" NOW_TEXT "\"}"));
+	free(line);
 }
 
 static void unknown_members_go_into_the_column(void **state)
@@ -398,6 +419,42 @@ static void a_dead_letter_is_masked(void **state)
 	contract_set_unref(&set);
 }
 
+/* Whatever line reaches the mapper, what leaves it is JSON. */
+static void mutated_lines_give_valid_lines(void **state)
+{
+	static const char good[] =
+	    "{\"event_id\":\"e\",\"customer_email\":\"a\\u00e9@b\","
+	    "\"query_text\":\"x\",\"data\":null,\"custom_properties\":{\"a\":1}"
+	    ",\"z\":[true,{\"q\":-1.5}],\"customer_id\":\"c\\\"\"}";
+	static const char with[] = "\"\\{}[],:0e-u\xff\x80 nt\0";
+	struct contract_set *set = set_of_folder("etc/contracts");
+	char line[sizeof(good)];
+	uint32_t letters = 0;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) - 1; i++)
+		for (size_t k = 0; k < sizeof(with); k++) {
+			struct mapper_counts counts;
+			struct batch *b, *out;
+			yyjson_doc *doc;
+
+			memcpy(line, good, sizeof(good));
+			line[i] = with[k];
+			b = raw_batch("customer", line, sizeof(good) - 1);
+			out = map_batch(set, b, &counts);
+			letters += (uint32_t)counts.dead_letters;
+			assert_int_equal(out->header.events, 1);
+			doc = yyjson_read(out->payload + out->events[0].offset,
+					  out->events[0].bytes, 0);
+			assert_non_null(doc);
+			yyjson_doc_free(doc);
+			batch_unref(&out);
+			batch_unref(&b);
+		}
+	assert_true(letters > 500);
+	contract_set_unref(&set);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -405,6 +462,8 @@ int main(void)
 	    cmocka_unit_test(numbers_and_strings_stay_as_sent),
 	    cmocka_unit_test(nulls_are_left_out_or_kept_or_defaulted),
 	    cmocka_unit_test(fields_are_renamed_and_gathered),
+	    cmocka_unit_test(what_is_assigned_goes_by_the_name_of_the_member),
+	    cmocka_unit_test(mutated_lines_give_valid_lines),
 	    cmocka_unit_test(unknown_members_go_into_the_column),
 	    cmocka_unit_test(violations_flag_or_null),
 	    cmocka_unit_test(values_are_made_from_batch_and_event),
