@@ -35,7 +35,11 @@ int outfiles_open(struct outfiles **files,
 		  struct err *err) MUST_CHECK;
 void outfiles_close(struct outfiles **files);
 
-/* Appends each event of b (borrowed) and a '\n' to its stream's file. */
+/*
+ * Appends each event of b (borrowed) and a '\n' to its stream's file. Lines are
+ * gathered: they reach the file once there are 256 KiB, or with
+ * outfiles_sync().
+ */
 int outfiles_write(struct outfiles *files, const struct batch *b,
 		   struct err *err) MUST_CHECK;
 

@@ -74,7 +74,7 @@ static void reopen(struct world *w, int64_t rotate_bytes)
 		fail_msg("%s", err.text);
 }
 
-/* Writes one batch of "stream:line" texts, NULL-terminated. */
+/* One batch of "stream:line" texts, NULL-terminated; it reaches the files. */
 static void write_lines(struct world *w, const char *const *lines)
 {
 	struct batch_builder *builder = batch_builder_new();
@@ -99,7 +99,8 @@ static void write_lines(struct world *w, const char *const *lines)
 		batch_builder_event(builder, &event);
 	}
 	b = batch_builder_seal(builder, &header);
-	if (outfiles_write(w->files, b, &err) != 0)
+	if (outfiles_write(w->files, b, &err) != 0 ||
+	    outfiles_sync(w->files, &err) != 0)
 		fail_msg("%s", err.text);
 	batch_unref(&b);
 	batch_builder_free(&builder);
