@@ -59,7 +59,7 @@ static void explain(struct supervisor *s, struct instance *i)
 			 i->last_exit, i->child.backoff_us / 1000);
 	else if (i->child.state == CHILD_FAILED && i->bad_config)
 		snprintf(text, sizeof(text),
-			 "%s; see `pipelinectl logs %s`, then start it",
+			 "%s; see `pipelinectl logs %s`, mend it and reload",
 			 i->last_exit, i->label);
 	else if (i->child.state == CHILD_FAILED)
 		snprintf(text, sizeof(text),

@@ -209,7 +209,9 @@ void plan_start(struct supervisor *s)
 		if (!is_planned(s, i)) {
 			i->leaving = true;
 			instance_event(s, i, CHILD_STOP);
-		} else if (i->leaving || !i->child.lives) {
+		} else if (i->leaving || !i->child.lives ||
+			   (i->child.state == CHILD_FAILED && i->bad_config)) {
+			/* What refused the old configuration may like this. */
 			i->leaving = false;
 			instance_event(s, i, CHILD_START);
 		}

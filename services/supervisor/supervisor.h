@@ -110,7 +110,8 @@ enum phase plan_phase(const struct conf_kind *kind);
 int plan_apply(struct supervisor *s, struct err *err) MUST_CHECK;
 /* Forgets the instances behind the first `count`; none of them has run. */
 void plan_shrink(struct supervisor *s, uint32_t count);
-/* Starts the instances that are new, stops those no longer planned. */
+/* Starts the instances that are new or refused their old configuration, stops
+ * those no longer planned. */
 void plan_start(struct supervisor *s);
 /* Removes those that have left and stopped. */
 void plan_sweep(struct supervisor *s);

@@ -547,6 +547,16 @@ def test_reload_of_a_bad_config_is_refused(fakes):
     assert fakes.topology()["generation"] == 1
 
 
+def test_reload_tries_what_refused_its_configuration(fakes):
+    fakes.start()
+    fakes.behave("transformer", "config")
+    assert fakes.ctl("restart", "transformer").code == 1
+    assert "mend it and reload" in fakes.process("transformer")["status"]
+    fakes.behave("transformer", "ok")
+    assert fakes.ctl("reload").code == 0
+    fakes.wait_state("transformer", "ready")
+
+
 def test_reload_names_what_needs_a_restart(fakes):
     fakes.start()
     fakes.port = free_port()
