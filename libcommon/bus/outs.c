@@ -69,15 +69,14 @@ static int by_identity(const void *a, const void *b)
 	return memcmp(a, b, sizeof(struct identity));
 }
 
-uint64_t outs_history(const struct bus_endpoint *at,
-		      const struct out_view *const *views, uint32_t count)
+uint64_t outs_history(const struct out_view *const *views, uint32_t count)
 {
 	struct identity ids[BUS_MAX_PEERS] = {0};
 
 	for (uint32_t i = 0; i < count; i++) {
-		memcpy(ids[i].link, at[i].link,
-		       strnlen(at[i].link, sizeof(ids[i].link)));
-		ids[i].instance = at[i].instance;
+		memcpy(ids[i].link, views[i]->link,
+		       strnlen(views[i]->link, sizeof(ids[i].link)));
+		ids[i].instance = views[i]->instance;
 		ids[i].log_id = views[i]->log_id;
 		ids[i].history = views[i]->history;
 	}

@@ -12,8 +12,10 @@
 #include "bus/bus.h"
 #include "proto/state.h"
 
-/* One sink as heard. Zero-initialised until then. */
+/* One sink as heard; all but its place is zero until then. */
 struct out_view {
+	char link[STATE_NAME_BYTES];
+	uint32_t instance;
 	bool known; /* heard at least once */
 	bool heard; /* heard since it was last lost, and not silent */
 	int64_t heard_mono_us;
@@ -38,8 +40,7 @@ void out_view_free(struct out_view *v);
  * The history number of a set of sinks: the same for the same links, instances,
  * logs and histories of theirs in any order.
  */
-uint64_t outs_history(const struct bus_endpoint *at,
-		      const struct out_view *const *views, uint32_t count);
+uint64_t outs_history(const struct out_view *const *views, uint32_t count);
 
 /*
  * The lanes that any sink has, each through the least of all sinks (0 where one

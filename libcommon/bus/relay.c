@@ -122,19 +122,16 @@ static bool complete(const struct bus_relay *r)
 static void fill(void *arg, struct state *state)
 {
 	const struct out_view *views[BUS_MAX_PEERS];
-	struct bus_endpoint at[BUS_MAX_PEERS];
 	struct bus_relay *r = arg;
 
-	for (uint32_t i = 0; i < r->out_count; i++) {
+	for (uint32_t i = 0; i < r->out_count; i++)
 		views[i] = &r->outs[i]->view;
-		at[i] = r->outs[i]->at;
-	}
 	state->complete = complete(r);
 	state->history = 0;
 	state->lane_count = 0;
 	if (!state->complete)
 		return;
-	state->history = outs_history(at, views, r->out_count);
+	state->history = outs_history(views, r->out_count);
 	state->lane_count = outs_least(views, r->out_count, &r->list);
 	state->lanes = r->list;
 }
@@ -266,6 +263,8 @@ static struct out *out_open(struct bus *bus, const struct bus_endpoint *at,
 	struct out *o = xcalloc(1, sizeof(*o));
 
 	o->at = *at;
+	memcpy(o->view.link, at->link, sizeof(o->view.link));
+	o->view.instance = at->instance;
 	if (bus_socket_connect(&o->sub, bus, ZMQ_SUB, at->state,
 			       WIRE_STATE_BYTES, err) == 0 &&
 	    bus_socket_connect_watched(&o->push, bus, ZMQ_PUSH, at->data,

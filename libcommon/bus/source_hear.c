@@ -133,7 +133,8 @@ static void check_silence(struct bus_source *s, int64_t now_mono_us)
 		/* While this process stood still it could hear nobody. */
 		if (pause_us > STATE_REPEAT_US)
 			p->heard_mono_us += pause_us;
-		if (!p->heard || now_mono_us - p->heard_mono_us < s->silence_us)
+		if (!p->known || p->lost ||
+		    now_mono_us - p->heard_mono_us < s->silence_us)
 			continue;
 		log_warn("transformer_silent", "peer=%s", p->at.state);
 		lose(p);

@@ -1,6 +1,8 @@
 /* The bus's promises, each with the failure that could break it. */
 #include "test_bus_net.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <zmq.h>
 
 static void test_delivers_in_order(void **state)
@@ -33,6 +35,37 @@ static void test_spreads_over_relays_and_sinks(void **state)
 	for (uint32_t i = 0; i < 3; i++)
 		assert_true(net.relays[i].works > 30);
 	assert_int_equal(source_stats(&net.sources[0]).resends, 0);
+	net_close(&net);
+}
+
+static uint16_t free_port(void)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET,
+				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t bytes = sizeof(at);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, bytes), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &bytes), 0);
+	close(fd);
+	return ntohs(at.sin_port);
+}
+
+static void test_delivers_over_tcp(void **state)
+{
+	struct net net;
+
+	(void)state;
+	net_init(&net, 1, 1, 1);
+	net.payload_bytes = 100000;
+	for (int i = 0; i < 4; i++)
+		net.ports[i] = free_port();
+	net_open(&net);
+	source_add(&net.sources[0], 100);
+	net_turns(&net, 20000);
+	sink_kill(&net.sinks[0]);
+	sink_open(&net.sinks[0]);
+	net_finish(&net, true);
 	net_close(&net);
 }
 
@@ -610,6 +643,8 @@ static void test_stats_pipe(void **state)
 	assert_sleeps(&node);
 	bus_stats_in_close(&in);
 	bus_stats_out_close(&out);
+	assert_null(in);
+	assert_null(out);
 	node_down(&node);
 	unlink(endpoint + strlen("ipc://"));
 	assert_int_equal(rmdir(dir), 0);
@@ -620,6 +655,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_delivers_in_order),
 	    cmocka_unit_test(test_spreads_over_relays_and_sinks),
+	    cmocka_unit_test(test_delivers_over_tcp),
 	    cmocka_unit_test(test_sink_restart_with_checkpoint),
 	    cmocka_unit_test(test_sink_restart_from_its_log),
 	    cmocka_unit_test(test_relay_restart),

@@ -99,8 +99,9 @@ struct net {
 	struct test_relay relays[NET_MOST];
 	struct test_sink sinks[NET_MOST];
 	int64_t window_bytes, silence_us;
-	size_t payload_bytes;  /* of each batch, about */
-	bool wires;	       /* connections go through proxies */
+	size_t payload_bytes; /* of each batch, about */
+	uint16_t ports[4];    /* of raw, its state, lake, its state: over tcp */
+	bool wires;	      /* connections go through proxies */
 	struct proxy *proxies; /* NET_MOST of each enum wire */
 	bool logs_lost;	       /* then freed positions are not compared */
 };
@@ -143,6 +144,14 @@ static inline struct bus_endpoint net_endpoint(const struct net *net,
 	snprintf(at.data, sizeof(at.data), "ipc://%s/%s.%u", net->dir, link, i);
 	snprintf(at.state, sizeof(at.state), "ipc://%s/%s.%u.state", net->dir,
 		 link, i);
+	if (net->ports[0]) { /* one of each only */
+		const uint16_t *port = &net->ports[*link == 'r' ? 0 : 2];
+
+		snprintf(at.data, sizeof(at.data), "tcp://127.0.0.1:%u",
+			 port[0]);
+		snprintf(at.state, sizeof(at.state), "tcp://127.0.0.1:%u",
+			 port[1]);
+	}
 	return at;
 }
 
