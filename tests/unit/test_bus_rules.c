@@ -446,16 +446,14 @@ static void test_relay_history_is_that_of_its_sinks(void **state)
 	stage_close(&g);
 }
 
-static void push_batch(struct stage *g, uint32_t number, uint64_t sequence,
-		       uint32_t flags)
+static void push_in_lane(struct stage *g, struct batch_lane lane,
+			 uint64_t sequence, uint32_t flags)
 {
 	struct batch *b = net_batch(&g->net, 0, sequence);
 	struct batch_header header = b->header;
 	uint8_t frame[BATCH_HEADER_BYTES];
 
-	memset(&header.lane.source, 1, sizeof(header.lane.source));
-	header.lane.epoch = 1;
-	header.lane.number = number;
+	header.lane = lane;
 	header.sequence = sequence;
 	header.flags |= flags;
 	batch_header_encode(&header, frame);
@@ -463,6 +461,12 @@ static void push_batch(struct stage *g, uint32_t number, uint64_t sequence,
 	zmq_send(g->push, b->index, header.index_bytes, ZMQ_SNDMORE);
 	zmq_send(g->push, b->payload, header.payload_bytes, 0);
 	batch_unref(&b);
+}
+
+static void push_batch(struct stage *g, uint32_t number, uint64_t sequence,
+		       uint32_t flags)
+{
+	push_in_lane(g, (struct batch_lane){{{1}}, 1, number}, sequence, flags);
 }
 
 static struct bus_stats relay_stats(const struct stage *g)
@@ -571,6 +575,74 @@ static void test_sink_takes_each_once_and_in_order(void **state)
 	stage_close(&g);
 }
 
+static void test_sink_retires_older_epochs(void **state)
+{
+	struct batch_lane lane = {{{1}}, 5, 0};
+	struct stage g;
+	struct test_sink *k = sink_stage(&g);
+
+	(void)state;
+	push_in_lane(&g, lane, 1, 0);
+	UNTIL(&g, k->used == 1);
+	lane.epoch = 6;
+	push_in_lane(&g, lane, 2, 0); /* a gap retires nothing */
+	lane.epoch = 5;
+	push_in_lane(&g, lane, 2, 0);
+	UNTIL(&g, k->used == 2);
+	lane.epoch = 6;
+	push_in_lane(&g, lane, 1, 0);
+	UNTIL(&g, k->used == 3);
+	lane.epoch = 5;
+	push_in_lane(&g, lane, 3, 0);
+	UNTIL(&g, sink_stats(k).stale == 1);
+	assert_int_equal(k->used, 3);
+	UNTIL(&g, g.heard.lane_count == 1 && g.lanes[0].lane.epoch == 6);
+	stage_close(&g);
+}
+
+/* Rubbish may cost resends, but not one for each message. */
+static void test_sink_tells_of_rubbish_now_and_then(void **state)
+{
+	struct stage g;
+	struct test_sink *k = sink_stage(&g);
+
+	(void)state;
+	for (int i = 0; i < 100; i++)
+		zmq_send(g.push, "rubbish", 7, 0);
+	UNTIL(&g, sink_stats(k).refused == 100);
+	stage_turns(&g, 300000);
+	assert_in_range(g.heard.generation, 1, 4);
+	stage_close(&g);
+}
+
+/* More lanes than a state can name: the last are not taken. */
+static void test_sink_has_room_for_so_many_lanes(void **state)
+{
+	struct batch_lane lane = {.epoch = 1};
+	struct stage g;
+	struct test_sink *k = sink_stage(&g);
+	uint64_t generation;
+
+	(void)state;
+	for (uint32_t i = 0; i < STATE_MAX_LANES + 2; i++) {
+		memcpy(lane.source.bytes, &i, sizeof(i));
+		push_in_lane(&g, lane, 1, 0);
+		/* Or the push would wait for ever. */
+		UNTIL(&g, sink_stats(k).batches_in + 100 > i);
+	}
+	UNTIL(&g, sink_stats(k).refused == 2);
+	assert_int_equal(k->used, STATE_MAX_LANES);
+	UNTIL(&g, g.heard.lane_count == STATE_MAX_LANES);
+	generation = g.heard.generation;
+	stage_turns(&g, 400000);
+	assert_int_equal(g.heard.generation, generation); /* no use */
+	lane.epoch = 2; /* another epoch of a lane that it has */
+	memset(&lane.source, 0, sizeof(lane.source));
+	push_in_lane(&g, lane, 1, 0);
+	UNTIL(&g, k->used == STATE_MAX_LANES + 1);
+	stage_close(&g);
+}
+
 static void refuse_saved(struct test_sink *k, size_t bytes, const char *why)
 {
 	struct bus_endpoint in = net_endpoint(k->net, "lake", 1);
@@ -627,6 +699,9 @@ int main(void)
 	    cmocka_unit_test(test_sink_acks_what_is_durable),
 	    cmocka_unit_test(test_sink_passes_evidence_on),
 	    cmocka_unit_test(test_sink_takes_each_once_and_in_order),
+	    cmocka_unit_test(test_sink_retires_older_epochs),
+	    cmocka_unit_test(test_sink_tells_of_rubbish_now_and_then),
+	    cmocka_unit_test(test_sink_has_room_for_so_many_lanes),
 	    cmocka_unit_test(test_sink_refuses_what_it_did_not_save),
 	};
 
