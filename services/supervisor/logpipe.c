@@ -11,6 +11,8 @@
 #include "base/alloc.h"
 #include "base/log.h"
 
+/* The longest line that a rotation waits for. */
+#define LINE_BYTES (64 << 10)
 #define READ_BYTES (16 << 10)
 /* Reads in one go: one chatty process must not starve the others. */
 #define READS_A_TURN 8
@@ -89,10 +91,12 @@ static size_t put(int fd, const char *data, size_t bytes)
 
 static void take(struct logpipe *l, const char *data, size_t bytes)
 {
+	int64_t after = l->file_bytes + (int64_t)bytes;
 	size_t kept;
 
-	if (l->at_line_start && l->file_bytes > 0 &&
-	    l->file_bytes + (int64_t)bytes > LOGPIPE_FILE_BYTES)
+	/* Between lines, unless somebody writes lines without an end. */
+	if (l->file_bytes > 0 && after > LOGPIPE_FILE_BYTES &&
+	    (l->at_line_start || after > LOGPIPE_FILE_BYTES + LINE_BYTES))
 		rotate(l);
 	kept = put(l->file_fd, data, bytes);
 	l->file_bytes += (int64_t)kept;
