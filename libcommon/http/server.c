@@ -186,7 +186,7 @@ static int open_all(struct http_server *s, struct err *err)
 	return http_listen(s, err);
 }
 
-int http_server_open(struct http_server **out, struct loop *loop,
+int http_server_open(struct http_server **server, struct loop *loop,
 		     const struct http_options *options,
 		     const struct http_events *events, struct err *err)
 {
@@ -204,7 +204,7 @@ int http_server_open(struct http_server **out, struct loop *loop,
 		http_server_close(&s);
 		return -1;
 	}
-	*out = s;
+	*server = s;
 	return 0;
 }
 
@@ -235,11 +235,11 @@ bool http_server_idle(const struct http_server *s)
 	return s->counters.open_connections == 0;
 }
 
-void http_server_close(struct http_server **at)
+void http_server_close(struct http_server **server)
 {
-	struct http_server *s = *at;
+	struct http_server *s = *server;
 
-	*at = NULL;
+	*server = NULL;
 	if (!s)
 		return;
 	for (int i = 0; i < HTTP_WAITS; i++)

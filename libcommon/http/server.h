@@ -65,7 +65,7 @@ struct http_events {
 	void *arg;
 };
 
-int http_server_open(struct http_server **s, struct loop *loop,
+int http_server_open(struct http_server **server, struct loop *loop,
 		     const struct http_options *options,
 		     const struct http_events *events,
 		     struct err *err) MUST_CHECK;
@@ -81,7 +81,7 @@ bool http_server_idle(const struct http_server *s);
  * Closes everything at once and frees, unanswered requests too (each is said
  * to be gone first). Sets *s to NULL, accepts NULL.
  */
-void http_server_close(struct http_server **s);
+void http_server_close(struct http_server **server);
 
 /* Loads the certificate again; the old one stays when that fails. */
 int http_server_reload_tls(struct http_server *s, struct err *err) MUST_CHECK;

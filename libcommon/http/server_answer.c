@@ -89,8 +89,8 @@ void http_add_header(struct http_request *r, const char *name,
 	buf_append(&r->extra, ": ", 2);
 	/* A line break in a value would be a header of its own. */
 	for (; *value; value++)
-		buf_char(&r->extra,
-			 *value == '\r' || *value == '\n' ? ' ' : *value);
+		if (*value != '\r' && *value != '\n')
+			buf_char(&r->extra, *value);
 	buf_append(&r->extra, "\r\n", 2);
 }
 

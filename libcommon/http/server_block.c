@@ -59,12 +59,12 @@ struct http_block *http_block_take(struct http_blocks *pool, size_t bytes)
 	return b;
 }
 
-void http_block_drop(struct http_blocks *pool, struct http_block **at)
+void http_block_drop(struct http_blocks *pool, struct http_block **block)
 {
-	struct http_block *b = *at;
+	struct http_block *b = *block;
 	int i;
 
-	*at = NULL;
+	*block = NULL;
 	if (!b || --b->references)
 		return;
 	i = class_of(b->size);

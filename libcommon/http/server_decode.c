@@ -16,7 +16,8 @@ struct http_decoder {
 	enum http_coding coding;
 	z_stream gzip;
 	ZSTD_DCtx *zstd;
-	bool complete; /* at the end of a member or frame */
+	uint64_t limit; /* of decoded bytes */
+	bool complete;	/* at the end of a member or frame */
 };
 
 enum http_coding http_coding_of(const char *value, size_t bytes)
@@ -71,8 +72,9 @@ enum http_coding http_decoder_coding(const struct http_decoder *d)
 	return d->coding;
 }
 
-void http_decoder_reset(struct http_decoder *d)
+void http_decoder_reset(struct http_decoder *d, uint64_t limit)
 {
+	d->limit = limit;
 	d->complete = false;
 	if (d->coding == HTTP_GZIP)
 		inflateReset(&d->gzip);
@@ -96,14 +98,14 @@ static size_t make_room(struct buf *out, uint64_t limit)
 
 static enum http_decoded feed_gzip(struct http_decoder *d, const char *data,
 				   size_t bytes, struct buf *out,
-				   uint64_t limit, struct err *err)
+				   struct err *err)
 {
 	z_stream *z = &d->gzip;
 
 	z->next_in = (Bytef *)(uintptr_t)data;
 	z->avail_in = (uInt)bytes;
 	do {
-		size_t room = make_room(out, limit);
+		size_t room = make_room(out, d->limit);
 		int rc;
 
 		if (d->complete)
@@ -112,7 +114,7 @@ static enum http_decoded feed_gzip(struct http_decoder *d, const char *data,
 		z->avail_out = (uInt)room;
 		rc = inflate(z, Z_NO_FLUSH);
 		out->used += room - z->avail_out;
-		if (out->used > limit)
+		if (out->used > d->limit)
 			return HTTP_DECODE_TOO_LARGE;
 		d->complete = rc == Z_STREAM_END;
 		if (rc != Z_OK && rc != Z_STREAM_END && rc != Z_BUF_ERROR) {
@@ -127,18 +129,18 @@ static enum http_decoded feed_gzip(struct http_decoder *d, const char *data,
 
 static enum http_decoded feed_zstd(struct http_decoder *d, const char *data,
 				   size_t bytes, struct buf *out,
-				   uint64_t limit, struct err *err)
+				   struct err *err)
 {
 	ZSTD_inBuffer in = {data, bytes, 0};
 
 	for (;;) {
-		size_t room = make_room(out, limit);
+		size_t room = make_room(out, d->limit);
 		ZSTD_outBuffer to = {out->data + out->used, room, 0};
 		size_t rc;
 
 		rc = ZSTD_decompressStream(d->zstd, &to, &in);
 		out->used += to.pos;
-		if (out->used > limit)
+		if (out->used > d->limit)
 			return HTTP_DECODE_TOO_LARGE;
 		if (ZSTD_isError(rc)) {
 			err_set(err, EINVAL, "%s", ZSTD_getErrorName(rc));
@@ -152,13 +154,13 @@ static enum http_decoded feed_zstd(struct http_decoder *d, const char *data,
 
 enum http_decoded http_decoder_feed(struct http_decoder *d, const char *data,
 				    size_t bytes, struct buf *out,
-				    uint64_t limit, struct err *err)
+				    struct err *err)
 {
 	if (!bytes)
 		return HTTP_DECODED;
 	if (d->coding == HTTP_GZIP)
-		return feed_gzip(d, data, bytes, out, limit, err);
-	return feed_zstd(d, data, bytes, out, limit, err);
+		return feed_gzip(d, data, bytes, out, err);
+	return feed_zstd(d, data, bytes, out, err);
 }
 
 bool http_decoder_complete(const struct http_decoder *d)

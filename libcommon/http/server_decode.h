@@ -36,17 +36,17 @@ struct http_decoder *http_decoder_new(enum http_coding coding);
 void http_decoder_free(struct http_decoder **d);
 enum http_coding http_decoder_coding(const struct http_decoder *d);
 
-/* Begins a new body. */
-void http_decoder_reset(struct http_decoder *d);
+/* Begins a new body, of at most `limit` bytes when decoded. */
+void http_decoder_reset(struct http_decoder *d, uint64_t limit);
 
 /*
- * Decodes the next bytes of a body to the end of *out, which never holds more
- * than `limit` bytes. gzip: RFC 1952, several members follow each other; zstd:
- * RFC 8878, several frames too, windows of at most 8 MiB.
+ * Decodes the next bytes of a body to the end of *out, which holds at most one
+ * byte more than the limit. gzip: RFC 1952, several members follow each other;
+ * zstd: RFC 8878, several frames too, windows of at most 8 MiB.
  */
 enum http_decoded http_decoder_feed(struct http_decoder *d, const char *data,
 				    size_t bytes, struct buf *out,
-				    uint64_t limit, struct err *err) MUST_CHECK;
+				    struct err *err) MUST_CHECK;
 
 /* Whether the body so far is complete; one of no bytes is not. */
 bool http_decoder_complete(const struct http_decoder *d);

@@ -58,7 +58,7 @@ size_t http_block_bytes(size_t bytes);
 
 /* A block of at least `bytes` bytes with one reference, used = 0. */
 struct http_block *http_block_take(struct http_blocks *pool, size_t bytes);
-void http_block_drop(struct http_blocks *pool, struct http_block **b);
+void http_block_drop(struct http_blocks *pool, struct http_block **block);
 void http_blocks_free(struct http_blocks *pool);
 
 /* ---- requests ---- */

@@ -108,7 +108,7 @@ static int listen_unix(struct http_server *s, const char *path, struct err *err)
 			       "listen = unix:%s is longer than the %zu bytes "
 			       "of a socket's path",
 			       path, sizeof(address.sun_path) - 1);
-	strcpy(address.sun_path, path);
+	memcpy(address.sun_path, path, strlen(path) + 1);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return err_errno(err, errno, "cannot make a socket");

@@ -162,7 +162,7 @@ static int begin_decoder(struct http_conn *c, struct http_slice coding)
 	s->decoders[which] = NULL;
 	if (!r->decoder)
 		r->decoder = http_decoder_new(which);
-	http_decoder_reset(r->decoder);
+	http_decoder_reset(r->decoder, s->options.max_body_bytes);
 	return 0;
 }
 
@@ -263,8 +263,7 @@ static int decode_body(struct http_conn *c, const char *at, size_t bytes)
 	struct err err;
 	char text[ERR_TEXT_BYTES + 64];
 
-	result = http_decoder_feed(r->decoder, at, bytes, &r->decoded,
-				   s->options.max_body_bytes, &err);
+	result = http_decoder_feed(r->decoder, at, bytes, &r->decoded, &err);
 	s->counters.buffered_bytes += r->decoded.size - before;
 	if (result == HTTP_DECODE_TOO_LARGE)
 		return too_large_body(c);

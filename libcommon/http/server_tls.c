@@ -30,7 +30,8 @@ static const char *last_error(char text[256])
 	return text;
 }
 
-/* Of what the client offers only http/1.1 is spoken here. */
+/* Of what the client offers only http/1.1 is spoken here. The parameters are
+ * OpenSSL's. NOLINTNEXTLINE(readability-function-size) */
 static int choose_protocol(SSL *ssl, const unsigned char **out,
 			   unsigned char *out_bytes, const unsigned char *in,
 			   unsigned in_bytes, void *arg)

@@ -7,16 +7,18 @@
 #include "base/alloc.h"
 
 struct gather {
+	struct gather_log log;
 	struct batch_builder *builder;
 	size_t target_bytes;
 	struct batch_header header; /* of what is being joined */
 };
 
-struct gather *gather_new(size_t target_bytes)
+struct gather *gather_new(const struct gather_log *log, size_t target_bytes)
 {
 	struct gather *g = xcalloc(1, sizeof(*g));
 
 	g->builder = batch_builder_new();
+	g->log = *log;
 	g->target_bytes = target_bytes;
 	return g;
 }
@@ -89,8 +91,8 @@ static bool is_next(const struct gather *g, const struct batch *b,
 
 /* Joins what follows *end to what is there already, and moves *end behind it.
  */
-static int join_rest(struct gather *g, const struct gather_log *log,
-		     uint64_t *end, uint64_t wanted, struct err *err)
+static int join_rest(struct gather *g, uint64_t *end, uint64_t wanted,
+		     struct err *err)
 {
 	for (;;) {
 		uint64_t position = *end, next;
@@ -100,7 +102,7 @@ static int join_rest(struct gather *g, const struct gather_log *log,
 
 		if (wanted && *end >= wanted)
 			return 0;
-		rc = log->read(log->arg, &position, &next, &b, err);
+		rc = g->log.read(g->log.arg, &position, &next, &b, err);
 		if (rc <= 0)
 			return wanted ? rc : 0;
 		joined = (!wanted || next <= wanted) && is_next(g, b, wanted) &&
@@ -116,9 +118,8 @@ static int join_rest(struct gather *g, const struct gather_log *log,
  * Starts with what was read first. 1, 0 when the log no longer has all up to
  * `wanted`, or -1. What *first refers to is changed or stays.
  */
-static int join_all(struct gather *g, const struct gather_log *log,
-		    struct batch **first, uint64_t *end, uint64_t wanted,
-		    struct err *err)
+static int join_all(struct gather *g, struct batch **first, uint64_t *end,
+		    uint64_t wanted, struct err *err)
 {
 	uint64_t begin = *end;
 	int rc;
@@ -126,7 +127,7 @@ static int join_all(struct gather *g, const struct gather_log *log,
 	g->header = (*first)->header;
 	if (!join(g, *first))
 		return err_set(err, EINVAL, "a batch of the log is too large");
-	rc = join_rest(g, log, end, wanted, err);
+	rc = join_rest(g, end, wanted, err);
 	if (rc == 0)
 		rc = !wanted || *end == wanted;
 	if (rc == 1 && *end != begin) {
@@ -137,19 +138,18 @@ static int join_all(struct gather *g, const struct gather_log *log,
 	return rc;
 }
 
-int gather_read(struct gather *g, const struct gather_log *log,
-		uint64_t *position, uint64_t *next, struct batch **b,
-		struct err *err)
+int gather_read(struct gather *g, uint64_t *position, uint64_t *next,
+		struct batch **b, struct err *err)
 {
 	uint64_t wanted = *next, end;
 	struct batch *first = NULL;
-	int rc = log->read(log->arg, position, &end, &first, err);
+	int rc = g->log.read(g->log.arg, position, &end, &first, err);
 
 	if (rc != 1)
 		return rc;
 	if (end != wanted &&
 	    (wanted || batch_bytes(first) < g->target_bytes / 2)) {
-		rc = join_all(g, log, &first, &end, wanted, err);
+		rc = join_all(g, &first, &end, wanted, err);
 		if (rc != 1) {
 			batch_unref(&first);
 			return rc;

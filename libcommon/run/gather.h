@@ -21,8 +21,8 @@ struct gather_log {
 
 struct gather;
 
-/* Batches are joined up to `target_bytes`. */
-struct gather *gather_new(size_t target_bytes);
+/* Batches of a log (copied) are joined up to `target_bytes`. */
+struct gather *gather_new(const struct gather_log *log, size_t target_bytes);
 void gather_free(struct gather **g);
 
 /*
@@ -33,8 +33,7 @@ void gather_free(struct gather **g);
  * once, it gives that same batch again, or 0 when the log has not all of it any
  * more.
  */
-int gather_read(struct gather *g, const struct gather_log *log,
-		uint64_t *position, uint64_t *next, struct batch **b,
-		struct err *err) MUST_CHECK;
+int gather_read(struct gather *g, uint64_t *position, uint64_t *next,
+		struct batch **b, struct err *err) MUST_CHECK;
 
 #endif

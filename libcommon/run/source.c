@@ -101,7 +101,6 @@ static int on_read(void *arg, uint64_t *position, uint64_t *next,
 		   struct batch **b, struct err *err)
 {
 	struct source *s = arg;
-	const struct gather_log log = {read_spool, s};
 	bool again = *next != 0;
 	int rc;
 
@@ -109,7 +108,7 @@ static int on_read(void *arg, uint64_t *position, uint64_t *next,
 		return spool_read(s->spool, position, next, b, err);
 	if (!again && is_held(s, *position))
 		return 0;
-	rc = gather_read(s->gather, &log, position, next, b, err);
+	rc = gather_read(s->gather, position, next, b, err);
 	if (rc == 1 && !again)
 		s->sent_mono_us = clock_mono_us();
 	return rc;
@@ -250,6 +249,7 @@ int source_open(struct source **source, struct run *run,
 		const struct source_events *events, struct err *err)
 {
 	struct source *s = xcalloc(1, sizeof(*s));
+	const struct gather_log log = {read_spool, s};
 
 	s->run = run;
 	s->events = *events;
@@ -259,7 +259,7 @@ int source_open(struct source **source, struct run *run,
 	s->join_delay_us = options->join_delay_us;
 	s->join_timer = (struct loop_timer){.fn = on_join_timer, .arg = s};
 	if (options->join_bytes)
-		s->gather = gather_new((size_t)options->join_bytes);
+		s->gather = gather_new(&log, (size_t)options->join_bytes);
 	if (open_spool(s, options, err) != 0 ||
 	    open_bus(s, options, err) != 0) {
 		source_close(&s);

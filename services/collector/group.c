@@ -256,9 +256,9 @@ uint32_t group_waiting(const struct group *g)
 	return g->waiting;
 }
 
-void group_free(struct group **at)
+void group_free(struct group **group)
 {
-	struct group *g = *at;
+	struct group *g = *group;
 
 	if (!g)
 		return;
@@ -272,5 +272,5 @@ void group_free(struct group **at)
 	contract_set_unref(&g->set);
 	batch_builder_free(&g->builder);
 	free(g);
-	*at = NULL;
+	*group = NULL;
 }

@@ -32,7 +32,7 @@ struct group;
 struct group *group_new(const struct group_options *options);
 
 /* Requests that still wait are answered 503. */
-void group_free(struct group **g);
+void group_free(struct group **group);
 
 /* False when so much waits for the disk that requests should be refused. */
 bool group_has_room(const struct group *g);

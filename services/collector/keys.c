@@ -9,9 +9,10 @@
 
 #include "base/alloc.h"
 
-#define DIGEST_BYTES   32
-#define MAX_NAME_BYTES 64
-#define MAX_RATE       100000000
+#define DIGEST_BYTES	  32
+#define DIGEST_TEXT_BYTES 64
+#define MAX_NAME_BYTES	  64
+#define MAX_RATE	  100000000
 
 struct key {
 	struct key *next;
@@ -43,9 +44,9 @@ struct keys *keys_new(void)
 	return keys;
 }
 
-void keys_free(struct keys **at)
+void keys_free(struct keys **list)
 {
-	struct keys *keys = *at;
+	struct keys *keys = *list;
 
 	if (!keys)
 		return;
@@ -56,12 +57,12 @@ void keys_free(struct keys **at)
 	EVP_MD_CTX_free(keys->context);
 	EVP_MD_free(keys->sha256);
 	free(keys);
-	*at = NULL;
+	*list = NULL;
 }
 
 static int parse_hex(const char *text, uint8_t digest[DIGEST_BYTES])
 {
-	for (int i = 0; i < 2 * DIGEST_BYTES; i++) {
+	for (int i = 0; i < DIGEST_TEXT_BYTES; i++) {
 		int c = tolower((unsigned char)text[i]);
 
 		if (!isxdigit(c))
@@ -94,7 +95,7 @@ static struct key *find_line(struct keys *keys, const char *name,
 	if (k)
 		return k;
 	k = xcalloc(1, sizeof(*k));
-	strcpy(k->name, name);
+	memcpy(k->name, name, strlen(name) + 1);
 	memcpy(k->digest, digest, DIGEST_BYTES);
 	k->next = keys->first;
 	keys->first = k;
@@ -124,7 +125,8 @@ static int parse_line(struct keys *keys, char *line, int number,
 	rate = strchr(digest, ':');
 	if (rate)
 		*rate++ = '\0';
-	if (strlen(digest) != 2 * DIGEST_BYTES || parse_hex(digest, bytes) != 0)
+	if (strlen(digest) != DIGEST_TEXT_BYTES ||
+	    parse_hex(digest, bytes) != 0)
 		return err_set(err, EINVAL,
 			       "api_keys line %d: behind %s: stands no SHA-256 "
 			       "of 64 hexadecimal digits; make one with printf "

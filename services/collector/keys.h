@@ -20,7 +20,7 @@ struct keys;
 struct key;
 
 struct keys *keys_new(void);
-void keys_free(struct keys **keys);
+void keys_free(struct keys **list);
 
 /*
  * Takes over the keys of `text` (NULL: none). One that was there before keeps

@@ -196,6 +196,7 @@ static void count_failed(struct collector *c, const char *code)
 	++*counter_cell(collector_counters(c)->failed, labels);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the observer's parameters */
 static void on_event(void *arg, const struct contract *contract,
 		     enum intake_code code, const char *type, size_t type_size,
 		     const char *source, size_t source_size)

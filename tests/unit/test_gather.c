@@ -89,14 +89,20 @@ static void fake_close(struct fake *f)
 		batch_unref(&f->batches[i]);
 }
 
-static int read_at(struct gather *g, struct fake *f, uint64_t *position,
-		   uint64_t *next, struct batch **b)
+static struct gather *gather_open(struct fake *f, size_t target_bytes)
 {
 	const struct gather_log log = {fake_read, f};
+
+	return gather_new(&log, target_bytes);
+}
+
+static int read_at(struct gather *g, uint64_t *position, uint64_t *next,
+		   struct batch **b)
+{
 	struct err err;
 
 	*b = NULL;
-	return gather_read(g, &log, position, next, b, &err);
+	return gather_read(g, position, next, b, &err);
 }
 
 /* Event number i of b is the one of that id, in that stream. */
@@ -115,16 +121,16 @@ static void expect_event(const struct batch *b, uint32_t i, const char *id,
 
 static void joins_all_that_is_there(void **state)
 {
-	struct gather *g = gather_new(1 << 20);
+	struct fake f;
+	struct gather *g = gather_open(&f, 1 << 20);
 	uint64_t position = 50, next = 0;
 	struct batch *b, *again;
 	struct err err;
-	struct fake f;
 
 	(void)state;
 	fake_open(&f);
 	f.durable = 501;
-	assert_int_equal(read_at(g, &f, &position, &next, &b), 1);
+	assert_int_equal(read_at(g, &position, &next, &b), 1);
 	assert_int_equal(position, 100);
 	assert_int_equal(next, 600);
 	assert_int_equal(b->header.events, 15);
@@ -145,12 +151,12 @@ static void joins_all_that_is_there(void **state)
 	f.durable = 601;
 	position = 600;
 	next = 0;
-	assert_int_equal(read_at(g, &f, &position, &next, &b), 1);
+	assert_int_equal(read_at(g, &position, &next, &b), 1);
 	assert_ptr_equal(b, f.batches[5]);
 	batch_unref(&b);
 	position = 700;
 	next = 0;
-	assert_int_equal(read_at(g, &f, &position, &next, &b), 0);
+	assert_int_equal(read_at(g, &position, &next, &b), 0);
 	gather_free(&g);
 	fake_close(&f);
 }
@@ -158,18 +164,18 @@ static void joins_all_that_is_there(void **state)
 /* Whatever came since, the same range gives the same bytes. */
 static void gives_the_same_again(void **state)
 {
-	struct gather *g = gather_new(1 << 20);
+	struct fake f;
+	struct gather *g = gather_open(&f, 1 << 20);
 	uint64_t position = 200, next = 0;
 	struct batch *b, *again;
-	struct fake f;
 
 	(void)state;
 	fake_open(&f);
 	f.durable = 301;
-	assert_int_equal(read_at(g, &f, &position, &next, &b), 1);
+	assert_int_equal(read_at(g, &position, &next, &b), 1);
 	assert_int_equal(next, 400);
 	f.durable = 10000;
-	assert_int_equal(read_at(g, &f, &position, &next, &again), 1);
+	assert_int_equal(read_at(g, &position, &next, &again), 1);
 	assert_int_equal(next, 400);
 	assert_int_equal(again->header.body_crc, b->header.body_crc);
 	assert_int_equal(again->header.events, b->header.events);
@@ -177,7 +183,7 @@ static void gives_the_same_again(void **state)
 	batch_unref(&again);
 	/* A single one, too. */
 	next = 300;
-	assert_int_equal(read_at(g, &f, &position, &next, &again), 1);
+	assert_int_equal(read_at(g, &position, &next, &again), 1);
 	assert_ptr_equal(again, f.batches[1]);
 	batch_unref(&again);
 	batch_unref(&b);
@@ -187,25 +193,25 @@ static void gives_the_same_again(void **state)
 
 static void says_when_it_cannot_be_given_again(void **state)
 {
-	struct gather *g = gather_new(1 << 20);
+	struct fake f;
+	struct gather *g = gather_open(&f, 1 << 20);
 	uint64_t position = 200, next;
 	struct batch *b;
-	struct fake f;
 
 	(void)state;
 	fake_open(&f);
 	f.bad[2] = true; /* the last of the range */
 	next = 400;
-	assert_int_equal(read_at(g, &f, &position, &next, &b), 0);
+	assert_int_equal(read_at(g, &position, &next, &b), 0);
 	f.bad[2] = false;
 	f.durable = 300; /* its end is gone */
-	assert_int_equal(read_at(g, &f, &position, &next, &b), 0);
+	assert_int_equal(read_at(g, &position, &next, &b), 0);
 	f.fails = true;
-	assert_int_equal(read_at(g, &f, &position, &next, &b), -1);
+	assert_int_equal(read_at(g, &position, &next, &b), -1);
 	/* and nothing of these trials is left in the next batch */
 	f.fails = false;
 	f.durable = 10000;
-	assert_int_equal(read_at(g, &f, &position, &next, &b), 1);
+	assert_int_equal(read_at(g, &position, &next, &b), 1);
 	assert_int_equal(b->header.events, 5);
 	batch_unref(&b);
 	gather_free(&g);
@@ -223,16 +229,16 @@ static void keeps_to_its_size(void **state)
 	(void)state;
 	fake_open(&f);
 	two = batch_bytes(f.batches[0]) + batch_bytes(f.batches[1]);
-	g = gather_new(two + 16);
-	assert_int_equal(read_at(g, &f, &position, &next, &b), 1);
+	g = gather_open(&f, two + 16);
+	assert_int_equal(read_at(g, &position, &next, &b), 1);
 	assert_int_equal(b->header.events, 3);
 	batch_unref(&b);
 	gather_free(&g);
 	/* Large ones are not copied. */
-	g = gather_new(batch_bytes(f.batches[5]));
+	g = gather_open(&f, batch_bytes(f.batches[5]));
 	position = 600;
 	next = 0;
-	assert_int_equal(read_at(g, &f, &position, &next, &b), 1);
+	assert_int_equal(read_at(g, &position, &next, &b), 1);
 	assert_ptr_equal(b, f.batches[5]);
 	batch_unref(&b);
 	gather_free(&g);
@@ -241,27 +247,27 @@ static void keeps_to_its_size(void **state)
 
 static void joins_only_what_belongs_together(void **state)
 {
-	struct gather *g = gather_new(1 << 20);
+	struct fake f;
+	struct gather *g = gather_open(&f, 1 << 20);
 	uint64_t position = 100, next = 0;
 	struct batch *b;
-	struct fake f;
 
 	(void)state;
 	fake_open(&f);
 	f.batches[2]->header.contract_set = 8;
 	f.batches[4]->header.flags = BATCH_REPLAY;
-	assert_int_equal(read_at(g, &f, &position, &next, &b), 1);
+	assert_int_equal(read_at(g, &position, &next, &b), 1);
 	assert_int_equal(next, 300);
 	batch_unref(&b);
 	position = 300;
 	next = 0;
-	assert_int_equal(read_at(g, &f, &position, &next, &b), 1);
+	assert_int_equal(read_at(g, &position, &next, &b), 1);
 	assert_int_equal(next, 400);
 	assert_int_equal(b->header.contract_set, 8);
 	batch_unref(&b);
 	position = 500;
 	next = 0;
-	assert_int_equal(read_at(g, &f, &position, &next, &b), 1);
+	assert_int_equal(read_at(g, &position, &next, &b), 1);
 	assert_int_equal(next, 600);
 	assert_int_equal(b->header.flags, BATCH_REPLAY);
 	batch_unref(&b);
