@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
 #include "services/eventhub-publisher/backend.h"
 
 /*
@@ -15,6 +16,7 @@ struct plain {
 	struct loop_hook hook;
 	uint64_t delivered; /* 0 = nothing new */
 	int fd;		    /* -1 = nowhere */
+	struct buf lines;
 	bool failed;
 	struct err err;
 };
@@ -65,19 +67,23 @@ static int null_open(void **backend, const struct backend_options *options,
 
 static int print(struct plain *p, const struct batch *b)
 {
-	const char *at = b->payload;
-	size_t left = b->header.payload_bytes;
+	size_t at = 0;
 
-	while (left) {
-		ssize_t n = write(p->fd, at, left);
+	/* The payload may hold bytes between lines that belong to no event. */
+	buf_clear(&p->lines);
+	for (uint32_t i = 0; i < b->header.events; i++)
+		buf_append(&p->lines, b->payload + b->events[i].offset,
+			   b->events[i].bytes + 1);
+	while (at < p->lines.used) {
+		ssize_t n =
+		    write(p->fd, p->lines.data + at, p->lines.used - at);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return err_errno(&p->err, errno,
 					 "cannot write to standard output");
-		at += n;
-		left -= (size_t)n;
+		at += (size_t)n;
 	}
 	return 0;
 }
@@ -103,6 +109,7 @@ static void plain_close(void **backend)
 	if (!p)
 		return;
 	loop_hook_del(p->loop, &p->hook);
+	buf_free(&p->lines);
 	free(p);
 	*backend = NULL;
 }

@@ -131,6 +131,23 @@ def test_values_arrive_as_they_were_sent(pipeline):
     assert '"order_total":123456789012.345678' in path.read_text()
 
 
+def test_console_prints_each_event_on_a_line(pipeline):
+    pipeline.sections["eventhub-publisher"]["backend"] = "console"
+    pipeline.start()
+    for order in ("O-1", 'tricky "quoted" \\ \u2028', "O-3"):
+        answer = post(pipeline, {"event_type": "order.placed",
+                                 "event_id": order, "order_id": order})
+        assert answer.status_code == 202, answer.text
+
+    def printed():
+        lines = [json.loads(line) for line in
+                 pipeline.log("eventhub-publisher.0").splitlines()
+                 if line.startswith("{")]
+        return lines if len(lines) == 3 else None
+    assert [e["order_id"] for e in wait_for(printed)] == [
+        "O-1", 'tricky "quoted" \\ \u2028', "O-3"]
+
+
 def test_names_leave_only_as_keyed_hashes(pipeline):
     pipeline.start()
     answer = post(pipeline, {
