@@ -255,8 +255,9 @@ static void assign(struct event *e, const struct rule *r,
 	*out++ = '"';
 	memcpy(out, name.text, name.bytes);
 	out += name.bytes;
-	memcpy(out, "\":\"", 3);
-	out += 3;
+	*out++ = '"';
+	*out++ = ':';
+	*out++ = '"';
 	*at = (uint32_t)(out - e->assigned);
 	memcpy(out, value->text, value->bytes);
 	out += value->bytes;

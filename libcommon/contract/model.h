@@ -163,26 +163,31 @@ const char *set_text(struct contract_set *set, const char *text, size_t bytes);
 /* Takes a compiled pattern; it is freed with the set. */
 const regex_t *set_pattern(struct contract_set *set, regex_t *pattern);
 
-/* memcmp() == 0 for names: short, so a call would cost more than the work. */
+static inline bool same_word(const char *a, const char *b)
+{
+	uint64_t x, y;
+
+	memcpy(&x, a, sizeof(x));
+	memcpy(&y, b, sizeof(y));
+	return x == y;
+}
+
+/*
+ * memcmp() == 0 for names: short, so a call would cost more than the work. Most
+ * have 8 to 16 bytes and need two words that overlap.
+ */
 static inline bool same_bytes(const char *a, const char *b, size_t bytes)
 {
-	uint64_t x = 0, y = 0;
-
 	if (bytes < 8) {
 		for (size_t i = 0; i < bytes; i++)
 			if (a[i] != b[i])
 				return false;
 		return true;
 	}
-	for (size_t i = 0; i + 8 < bytes; i += 8) {
-		memcpy(&x, a + i, 8);
-		memcpy(&y, b + i, 8);
-		if (x != y)
+	for (size_t i = 8; i + 8 < bytes; i += 8)
+		if (!same_word(a + i, b + i))
 			return false;
-	}
-	memcpy(&x, a + bytes - 8, 8);
-	memcpy(&y, b + bytes - 8, 8);
-	return x == y;
+	return same_word(a, b) && same_word(a + bytes - 8, b + bytes - 8);
 }
 
 static inline uint64_t name_hash(const char *name, size_t bytes)
