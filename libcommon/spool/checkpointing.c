@@ -28,11 +28,9 @@ void spool_hold_reserve(struct spool *s)
 		return;
 	path = xasprintf("%s/reserve", s->dir);
 	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	if (fd >= 0 && fstat(fd, &st) == 0 &&
-	    st.st_blocks * 512 >= s->options.reserve_bytes)
-		s->commit.reserve_held = true;
-	else if (fd >= 0 &&
-		 posix_fallocate(fd, 0, s->options.reserve_bytes) == 0)
+	if (fd >= 0 && ((fstat(fd, &st) == 0 &&
+			 st.st_blocks * 512 >= s->options.reserve_bytes) ||
+			posix_fallocate(fd, 0, s->options.reserve_bytes) == 0))
 		s->commit.reserve_held = true;
 	else if (fd >= 0)
 		/* A part of it would only make the disk fuller. */
@@ -88,6 +86,15 @@ static size_t take_freed(struct spool *s, uint64_t first,
 	return n;
 }
 
+static void unlink_one(struct spool *s, uint64_t base)
+{
+	if (s->commit.fd >= 0 && s->commit.base == base) {
+		close(s->commit.fd);
+		s->commit.fd = -1;
+	}
+	segment_unlink(s->dir, base);
+}
+
 static void unlink_freed(struct spool *s, uint64_t first)
 {
 	uint64_t bases[FREED_AT_ONCE];
@@ -97,13 +104,8 @@ static void unlink_freed(struct spool *s, uint64_t first)
 		pthread_mutex_lock(&s->mutex);
 		n = take_freed(s, first, bases);
 		pthread_mutex_unlock(&s->mutex);
-		for (size_t i = 0; i < n; i++) {
-			if (s->commit.fd >= 0 && s->commit.base == bases[i]) {
-				close(s->commit.fd);
-				s->commit.fd = -1;
-			}
-			segment_unlink(s->dir, bases[i]);
-		}
+		for (size_t i = 0; i < n; i++)
+			unlink_one(s, bases[i]);
 	} while (n == FREED_AT_ONCE);
 }
 

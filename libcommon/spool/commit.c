@@ -48,18 +48,20 @@ void spool_commit_free(struct spool_commit *c)
 	free(c->path);
 }
 
-static int write_parts(int fd, const char *path, struct iovec *parts,
+static int write_parts(const struct spool_commit *c, struct iovec *parts,
 		       size_t count, int64_t offset, struct err *err)
 {
 	while (count) {
-		ssize_t n = pwritev(fd, parts, (int)count, offset);
+		ssize_t n = pwritev(c->fd, parts, (int)count, offset);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return err_errno(err, errno, "cannot write %s", path);
+			return err_errno(err, errno, "cannot write %s",
+					 c->path);
 		if (n == 0)
-			return err_errno(err, ENOSPC, "cannot write %s", path);
+			return err_errno(err, ENOSPC, "cannot write %s",
+					 c->path);
 		offset += n;
 		while (count && (size_t)n >= parts->iov_len) {
 			n -= (ssize_t)parts->iov_len;
@@ -75,13 +77,16 @@ static int write_parts(int fd, const char *path, struct iovec *parts,
 }
 
 /*
- * The parts of one record. The padding goes before the next record's prefix, so
- * that a record takes three parts. Returns the padding it needs.
+ * Puts one record into the i-th parts of a write. The padding goes before the
+ * next record's prefix, so that a record takes three parts. Returns the padding
+ * it needs.
  */
-static size_t record_parts(const struct spool *s,
+static size_t record_parts(const struct spool *s, size_t i,
 			   const struct spool_entry *entry, uint64_t durable,
-			   uint8_t *slot, size_t pad_before, struct iovec *part)
+			   size_t pad_before)
 {
+	uint8_t *slot = s->commit.prefixes + i * PREFIX_STRIDE;
+	struct iovec *part = &s->commit.parts[3 * i];
 	const struct batch_header *header = &entry->batch->header;
 	size_t body = (size_t)header->index_bytes + header->payload_bytes;
 	struct record_header record = {
@@ -118,16 +123,15 @@ int spool_write(struct spool *s, const struct spool_entry *entries,
 				 (int64_t)pad;
 
 		for (size_t i = 0; i < n; i++)
-			pad = record_parts(s, &entries[at + i], durable,
-					   c->prefixes + i * PREFIX_STRIDE, pad,
-					   &c->parts[3 * i]);
+			pad =
+			    record_parts(s, i, &entries[at + i], durable, pad);
 		at += n;
 		n *= 3;
 		if (at == count && pad) {
 			c->parts[n].iov_base = (void *)(uintptr_t)zeros;
 			c->parts[n++].iov_len = pad;
 		}
-		if (write_parts(c->fd, c->path, c->parts, n, offset, err) != 0)
+		if (write_parts(c, c->parts, n, offset, err) != 0)
 			return -1;
 	}
 	return 0;

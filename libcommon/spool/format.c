@@ -117,10 +117,11 @@ void record_prefix_encode(const struct record_header *record,
 }
 
 int record_prefix_decode(const uint8_t data[RECORD_PREFIX_BYTES],
-			 const struct log_ids *ids, uint64_t position,
+			 const struct log_ids *ids,
 			 struct record_header *record,
 			 struct batch_header *batch, struct err *err)
 {
+	uint64_t position = record->position;
 	struct disk_record d;
 
 	memcpy(&d, data, sizeof(d));
@@ -151,7 +152,6 @@ int record_prefix_decode(const uint8_t data[RECORD_PREFIX_BYTES],
 			       "the record at %" PRIu64
 			       " contradicts its own lengths",
 			       position);
-	record->position = d.position;
 	record->durable = d.durable;
 	record->appended_at_us = d.appended_at_us;
 	record->bytes = d.bytes;

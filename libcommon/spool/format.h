@@ -78,10 +78,11 @@ void record_prefix_encode(const struct record_header *record,
 
 /*
  * Decodes and checks both headers: magic, crc, that it belongs to one of `ids`
- * and lies at `position`, and that its lengths agree. -1 with *err.
+ * and to record->position, which the caller sets to where it lies, and that its
+ * lengths agree. -1 with *err; record->position stays.
  */
 int record_prefix_decode(const uint8_t data[RECORD_PREFIX_BYTES],
-			 const struct log_ids *ids, uint64_t position,
+			 const struct log_ids *ids,
 			 struct record_header *record,
 			 struct batch_header *batch,
 			 struct err *err) MUST_CHECK;

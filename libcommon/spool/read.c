@@ -12,55 +12,69 @@
 /* Where a record is to be looked for. */
 enum where { NOWHERE, IN_MEMORY, ON_DISK, IN_A_HOLE };
 
+/* A position on its way to a record. */
 struct place {
 	enum where where;
+	uint64_t position;
 	struct segment segment;
 	uint64_t limit; /* of what may be read, or the end of the hole */
+	uint64_t next;
+	struct batch *b; /* a reference */
 };
 
-/* Takes a reference when it is in memory. Under the mutex. */
-static void locate(struct spool *s, uint64_t *position, uint64_t *next,
-		   struct batch **b, struct place *place)
+/* Whether memory settles it: there it is, or not durable yet. Under the mutex.
+ */
+static bool locate_in_memory(const struct spool *s, struct place *place)
 {
 	const struct spool_ring *ring = &s->ring;
-	const struct segment *segment;
+	const struct spool_entry *entry;
+	uint64_t index;
 
-	place->where = NOWHERE;
-	if (*position < s->first)
-		*position = s->first;
-	if (*position >= s->durable)
-		return;
-	if (ring->head != ring->tail &&
-	    *position >= ring_at(ring, ring->head)->position) {
-		const struct spool_entry *entry =
-		    ring_at(ring, ring_find(ring, *position));
-
-		if (entry->position >= s->durable)
-			return;
-		*position = entry->position;
-		*next = entry->next;
-		*b = batch_ref(entry->batch);
-		place->where = IN_MEMORY;
-		return;
-	}
-	segment = segments_find(&s->segments, *position);
-	place->where = IN_A_HOLE;
-	place->limit = s->durable;
-	if (segment && segment->base <= *position) {
-		place->where = ON_DISK;
-		place->segment = *segment;
-	}
-	if (segment && segment->base > *position)
-		place->limit = segment->base;
-	else if (segment && segment->end < place->limit)
-		place->limit = segment->end;
+	if (ring->head == ring->tail ||
+	    place->position < ring_at(ring, ring->head)->position)
+		return false;
+	index = ring_find(ring, place->position);
+	entry = ring_at(ring, index);
+	if (index == ring->tail || entry->position >= s->durable)
+		return true;
+	place->where = IN_MEMORY;
+	place->position = entry->position;
+	place->next = entry->next;
+	place->b = batch_ref(entry->batch);
+	return true;
 }
 
-static void skip_bad(struct spool *s, uint64_t position, uint64_t next,
+/* Under the mutex. */
+static void locate(const struct spool *s, struct place *place)
+{
+	const struct segment *segment;
+
+	if (place->position < s->first)
+		place->position = s->first;
+	place->where = NOWHERE;
+	if (place->position >= s->durable || locate_in_memory(s, place))
+		return;
+	segment = segments_find(&s->segments, place->position);
+	place->where = IN_A_HOLE;
+	place->limit = s->durable;
+	if (segment && segment->base <= place->position) {
+		place->where = ON_DISK;
+		place->segment = *segment;
+		if (segment->end < place->limit)
+			place->limit = segment->end;
+	} else if (segment) {
+		place->limit = segment->base;
+	}
+}
+
+/* Goes on behind what cannot be read, and counts it once. */
+static void skip_bad(struct spool *s, struct place *place, uint64_t next,
 		     const struct err *err)
 {
+	uint64_t position = place->position;
 	char quoted[LOG_QUOTE_BYTES];
 
+	place->position = next;
 	if (position >= s->bad_from && position < s->bad_to)
 		return;
 	pthread_mutex_lock(&s->mutex);
@@ -71,60 +85,62 @@ static void skip_bad(struct spool *s, uint64_t position, uint64_t next,
 		  s->dir, position, next, log_quote(quoted, err->text));
 }
 
-/* 1 with *b, 0 when it is bad and *position was moved on, -1 with *err. */
-static int read_disk(struct spool *s, const struct place *place,
-		     uint64_t *position, uint64_t *next, struct batch **b,
-		     struct err *err)
+/* 1 with place->b, 0 when it is bad and was skipped, -1 with *err. */
+static int read_disk(struct spool *s, struct place *place, struct err *err)
 {
 	struct found f;
 
-	if (reader_read(&s->reader, &place->segment, *position, place->limit,
-			&f, err) != 0) {
+	f.position = place->position;
+	if (reader_read(&s->reader, &place->segment, place->limit, &f, err) !=
+	    0) {
 		if (err->code != ENOENT)
 			return -1;
-		skip_bad(s, *position, place->limit, err);
-		*position = place->limit;
+		skip_bad(s, place, place->limit, err);
 		return 0;
 	}
-	*next = f.next;
-	*b = f.batch;
-	if (f.batch)
-		return 1;
-	skip_bad(s, *position, f.next, &f.err);
-	*position = f.next;
-	return 0;
+	if (!f.batch) {
+		skip_bad(s, place, f.next, &f.err);
+		return 0;
+	}
+	place->next = f.next;
+	place->b = f.batch;
+	return 1;
+}
+
+static void skip_hole(struct spool *s, struct place *place)
+{
+	struct err err;
+
+	err_set(&err, ENODATA, "%" PRIu64 " bytes of the log are missing",
+		place->limit - place->position);
+	skip_bad(s, place, place->limit, &err);
 }
 
 int spool_read(struct spool *s, uint64_t *position, uint64_t *next,
 	       struct batch **b, struct err *err)
 {
-	struct err missing;
-	struct place place;
-	int rc;
+	struct place place = {.position = *position};
+	int rc = 0;
 
-	for (;;) {
+	while (rc == 0) {
 		pthread_mutex_lock(&s->mutex);
-		locate(s, position, next, b, &place);
+		locate(s, &place);
 		pthread_mutex_unlock(&s->mutex);
-		switch (place.where) {
-		case NOWHERE:
-			return 0;
-		case IN_MEMORY:
-			return 1;
-		case ON_DISK:
-			rc = read_disk(s, &place, position, next, b, err);
-			if (rc != 0)
-				return rc;
+		if (place.where == NOWHERE)
 			break;
-		case IN_A_HOLE:
-			err_set(&missing, ENODATA,
-				"%" PRIu64 " bytes of the log are missing",
-				place.limit - *position);
-			skip_bad(s, *position, place.limit, &missing);
-			*position = place.limit;
-			break;
-		}
+		if (place.where == IN_MEMORY)
+			rc = 1;
+		else if (place.where == ON_DISK)
+			rc = read_disk(s, &place, err);
+		else
+			skip_hole(s, &place);
 	}
+	*position = place.position;
+	if (rc == 1) {
+		*next = place.next;
+		*b = place.b;
+	}
+	return rc;
 }
 
 void spool_trim_cache(struct spool *s)
@@ -155,8 +171,8 @@ static int64_t look_up_oldest(const struct spool *s, uint64_t position,
 
 	reader_init(&reader, s->dir, &s->ids);
 	reader.headers_only = true;
-	if (reader_read(&reader, segment, position, segment->end, &f,
-			&ignored) == 0 &&
+	f.position = position;
+	if (reader_read(&reader, segment, segment->end, &f, &ignored) == 0 &&
 	    f.header_good)
 		at_us = f.record.appended_at_us;
 	reader_close(&reader);

@@ -10,7 +10,7 @@
 
 #include "base/alloc.h"
 
-#define RESYNC_BYTES	(256 * 1024)
+#define RESYNC_BYTES	((size_t)262144)
 #define PAGE_STEP_BYTES 4096
 
 void reader_init(struct reader *r, const char *dir, const struct log_ids *ids)
@@ -79,8 +79,9 @@ static bool search(const struct reader *r, const uint8_t *data, size_t bytes,
 	     i += RECORD_ALIGN) {
 		if (memcmp(data + i, &magic, sizeof(magic)) != 0)
 			continue;
-		if (record_prefix_decode(data + i, r->ids, position + i,
-					 &record, &header, &ignored) == 0) {
+		record.position = position + i;
+		if (record_prefix_decode(data + i, r->ids, &record, &header,
+					 &ignored) == 0) {
 			*at = position + i;
 			return true;
 		}
@@ -107,7 +108,7 @@ static uint64_t resync(const struct reader *r, uint64_t position,
 		}
 		if (search(r, data, (size_t)n, position, &at))
 			break;
-		if (n < RESYNC_BYTES)
+		if ((size_t)n < RESYNC_BYTES)
 			break;
 		position += RESYNC_BYTES - RECORD_PREFIX_BYTES;
 	}
@@ -137,8 +138,9 @@ static int read_prefix(struct reader *r, uint64_t limit, struct found *f)
 			       "the file ends in the header of the record at "
 			       "%" PRIu64,
 			       f->position);
-	return record_prefix_decode(r->peek, r->ids, f->position, &f->record,
-				    &f->header, &f->err);
+	f->record.position = f->position;
+	return record_prefix_decode(r->peek, r->ids, &f->record, &f->header,
+				    &f->err);
 }
 
 /* Reads a body, and along with it the headers of the record behind it. */
@@ -194,13 +196,13 @@ static void open_body(struct reader *r, uint64_t limit, struct found *f)
 	}
 }
 
-int reader_read(struct reader *r, const struct segment *segment,
-		uint64_t position, uint64_t limit, struct found *f,
-		struct err *err)
+int reader_read(struct reader *r, const struct segment *segment, uint64_t limit,
+		struct found *f, struct err *err)
 {
+	uint64_t position = f->position;
+
 	if (open_segment(r, segment->base, err) != 0)
 		return -1;
-	f->position = position;
 	f->batch = NULL;
 	f->err.code = 0;
 	f->header_good = read_prefix(r, limit, f) == 0;

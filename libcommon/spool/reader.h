@@ -39,14 +39,13 @@ void reader_init(struct reader *r, const char *dir, const struct log_ids *ids);
 void reader_close(struct reader *r);
 
 /*
- * Reads what lies at `position` < limit <= segment->end of *segment (copied
+ * Reads what lies at f->position < limit <= segment->end of *segment (copied
  * from a table) into *f. Nothing at or behind limit is taken. A record whose
  * header cannot be read ends where the next good one begins, or at limit.
  * Returns 0, also for a bad record (f->err.code set), or -1 with *err when the
  * file cannot be opened (ENOENT: it is gone).
  */
-int reader_read(struct reader *r, const struct segment *segment,
-		uint64_t position, uint64_t limit, struct found *f,
-		struct err *err) MUST_CHECK;
+int reader_read(struct reader *r, const struct segment *segment, uint64_t limit,
+		struct found *f, struct err *err) MUST_CHECK;
 
 #endif

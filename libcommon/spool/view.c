@@ -122,8 +122,8 @@ static int look(struct view *v, uint64_t position, struct found *f,
 		hole(f, position, segment->base);
 		return 1;
 	}
-	if (reader_read(&v->reader, segment, position, segment->end, f, err) ==
-	    0)
+	f->position = position;
+	if (reader_read(&v->reader, segment, segment->end, f, err) == 0)
 		return 1;
 	if (err->code != ENOENT)
 		return -1;

@@ -57,7 +57,7 @@ static void fill(const struct spool_row *row, int64_t now_us,
 	const struct spool_stats *s = &row->stats;
 
 	for (int c = 0; c < COLUMNS; c++)
-		strcpy(cells[c], "-");
+		snprintf(cells[c], CELL_BYTES, "-");
 	if (row->unreadable)
 		return;
 	uuid_format(&row->id, cells[COL_ID]);
@@ -115,7 +115,7 @@ void spool_print_table(const struct spool_row *rows, size_t count,
 				widths[c] = (int)strlen(cells[c]);
 	}
 	for (int c = 0; c < COLUMNS; c++)
-		strcpy(cells[c], titles[c]);
+		snprintf(cells[c], CELL_BYTES, "%s", titles[c]);
 	print_line(titles[COL_LOG], label_width, cells, widths);
 	for (size_t i = 0; i < count; i++) {
 		fill(&rows[i], now_us, cells);

@@ -166,6 +166,13 @@ static void test_a_position_between_records_reads_the_next_one(void **state)
 	assert_int_equal(at, second);
 	assert_int_equal(next, stats_of(t).end);
 	batch_unref(&b);
+	at = second + 8;
+	assert_int_equal(spool_read(t->spool, &at, &next, &b, &err), 0);
+	t->options.cache_bytes = 0;
+	close_log(t);
+	open_log(t);
+	at = second + 8;
+	assert_int_equal(spool_read(t->spool, &at, &next, &b, &err), 0);
 }
 
 static void test_large_and_empty_batches(void **state)

@@ -267,6 +267,8 @@ static void do_fault(struct model *m)
 	struct fault *faulty[] = {&faults.sync, &faults.write, &faults.dirsync,
 				  &faults.allocate};
 
+	/* Else what is queued may fail first, and the append be refused. */
+	wait_durable(m->t);
 	fault_set(faulty[draw(m, 4)], (int)draw(m, 2) + 1, EIO);
 	do_append(m);
 	wait_durable(m->t);
