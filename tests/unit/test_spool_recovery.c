@@ -1,4 +1,7 @@
 /* The log in bad weather: torn, flipped, zeroed, missing and foreign bytes. */
+#include <signal.h>
+#include <sys/wait.h>
+
 #include "tests/unit/spool_fixture.h"
 
 #include "spool/checkpoint.h"
@@ -267,6 +270,90 @@ static void test_an_unproven_tail_is_written_again(void **state)
 	RECOVERED(t, 1, 2);
 	assert_int_equal(segment_files(t, bases), 2);
 	assert_int_equal(bases[1], second);
+}
+
+/* ---- kill -9 ---- */
+
+/*
+ * What the child does until it is killed: appends, frees, checkpoints, and says
+ * each sequence on the pipe once it is durable.
+ */
+static void live_until_killed(struct log_test *t, uint64_t sequence, int out)
+{
+	uint64_t positions[64], told = sequence;
+
+	t->loop = loop_new();
+	t->builder = batch_builder_new();
+	open_log(t);
+	for (;;) {
+		uint64_t first = sequence + 1;
+		size_t n = 1 + sequence % 5;
+
+		for (size_t i = 0; i < n; i++)
+			positions[i] = append(t, ++sequence, 4, 1500);
+		wait_durable(t);
+		for (; told < sequence; told++)
+			if (write(out, &(uint64_t){told + 1}, 8) != 8)
+				_exit(1);
+		/* Only the last group is kept: segments come and go. */
+		if (first % 7 == 0)
+			spool_free_before(t->spool, positions[0]);
+		if (first % 11 == 0)
+			checkpoint(t);
+	}
+}
+
+/* Reads what the child says until `count` are durable, then kills it. */
+static uint64_t kill_after(pid_t child, int in, unsigned count)
+{
+	uint64_t last = 0, said;
+	int status;
+
+	while (count-- && read(in, &said, 8) == 8)
+		last = said;
+	kill(child, SIGKILL);
+	while (read(in, &said, 8) == 8)
+		last = said;
+	waitpid(child, &status, 0);
+	assert_true(WIFSIGNALED(status));
+	return last;
+}
+
+static void test_kill_at_any_moment_loses_nothing(void **state)
+{
+	struct log_test *t = *state;
+	uint64_t last = 0, got[MANY];
+	size_t n;
+
+	t->options.segment_bytes = 65536;
+	t->options.cap_bytes = 32 << 20;
+	t->options.checkpoint_bytes = 100000;
+	for (unsigned round = 0; round < 25; round++) {
+		int ends[2];
+		pid_t child;
+		uint64_t said;
+
+		assert_int_equal(pipe(ends), 0);
+		child = fork();
+		assert_true(child >= 0);
+		if (child == 0) {
+			close(ends[0]);
+			live_until_killed(t, last, ends[1]);
+		}
+		close(ends[1]);
+		said = kill_after(child, ends[0], 5 + round * 7 % 40);
+		close(ends[0]);
+		assert_true(said > last);
+		t->options.cache_bytes = 0;
+		open_log(t);
+		assert_int_equal(stats_of(t).bad_records, 0);
+		n = read_all(t, 0, got);
+		assert_true(n > 0 && got[n - 1] >= said);
+		for (size_t i = 1; i < n; i++)
+			assert_int_equal(got[i], got[i - 1] + 1);
+		last = got[n - 1];
+		close_log(t);
+	}
 }
 
 /* ---- the middle ---- */
@@ -684,6 +771,7 @@ int main(void)
 	    LOG_TEST(test_stale_records_never_come_back),
 	    LOG_TEST(test_many_crashes_in_a_row),
 	    LOG_TEST(test_an_unproven_tail_is_written_again),
+	    LOG_TEST(test_kill_at_any_moment_loses_nothing),
 	    LOG_TEST(test_a_flipped_byte_costs_that_record_only),
 	    LOG_TEST(test_a_bad_record_found_by_reading_is_skipped_and_counted),
 	    LOG_TEST(test_several_bad_records_in_a_row),
