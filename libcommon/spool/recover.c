@@ -129,7 +129,7 @@ static int scan(struct spool *s, struct view *v, uint64_t position,
 		batch_unref(&f.batch);
 		position = f.next;
 	}
-	s->end = position > v->proven ? position : v->proven;
+	s->end = position;
 	s->bad_to = s->end;
 	return rc;
 }

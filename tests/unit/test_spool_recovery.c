@@ -419,6 +419,31 @@ static void test_a_bad_record_found_by_reading_is_skipped_and_counted(
 	free(path);
 }
 
+/* A whole record in the wrong place, as a misdirected write leaves it. */
+static void test_a_record_that_lies_elsewhere_is_bad(void **state)
+{
+	struct log_test *t = *state;
+	uint64_t second;
+	char *path = segment_file(t, 0);
+	char data[4096];
+	int fd;
+
+	open_log(t);
+	append_alone(t, 1, 100);
+	second = append_alone(t, 2, 100);
+	append_alone(t, 3, 100);
+	crash_log(t);
+	assert_true(second < sizeof(data));
+	fd = open(path, O_RDWR);
+	assert_int_equal(pread(fd, data, second, segment_offset(0, 0)), second);
+	assert_int_equal(pwrite(fd, data, second, segment_offset(0, second)),
+			 second);
+	close(fd);
+	open_log(t);
+	RECOVERED(t, 1, 0, 3);
+	free(path);
+}
+
 static void test_several_bad_records_in_a_row(void **state)
 {
 	struct log_test *t = *state;
@@ -774,6 +799,7 @@ int main(void)
 	    LOG_TEST(test_kill_at_any_moment_loses_nothing),
 	    LOG_TEST(test_a_flipped_byte_costs_that_record_only),
 	    LOG_TEST(test_a_bad_record_found_by_reading_is_skipped_and_counted),
+	    LOG_TEST(test_a_record_that_lies_elsewhere_is_bad),
 	    LOG_TEST(test_several_bad_records_in_a_row),
 	    LOG_TEST(test_a_missing_segment_is_a_hole),
 	    LOG_TEST(test_a_short_segment_costs_what_it_lacks),
