@@ -379,6 +379,12 @@ static void checkpoint(struct spool *s)
 
 void spool_kick(struct spool *s)
 {
+	if (s->idle || s->paced)
+		pthread_cond_signal(&s->work);
+}
+
+void spool_kick_appended(struct spool *s)
+{
 	if (s->idle || (s->paced && s->end - s->durable >= SPOOL_PACE_BYTES))
 		pthread_cond_signal(&s->work);
 }
@@ -389,7 +395,7 @@ static int64_t commit_due_us(const struct spool *s)
 	if (s->failing)
 		return s->retry_us;
 	if (!s->options.commit_interval_us || !s->commit.began_us || s->hurry ||
-	    s->end - s->durable >= SPOOL_PACE_BYTES)
+	    request_open(s) || s->end - s->durable >= SPOOL_PACE_BYTES)
 		return 0;
 	return s->commit.began_us + s->options.commit_interval_us;
 }

@@ -161,6 +161,8 @@ int spool_write(struct spool *s, const struct spool_entry *entries,
 		size_t count, struct err *err) MUST_CHECK;
 /* Wakes the commit thread; under the mutex. */
 void spool_kick(struct spool *s);
+/* As spool_kick, after an append: one that may wait for its time does. */
+void spool_kick_appended(struct spool *s);
 
 /* checkpointing.c: one attempt, commit thread without the mutex. */
 int spool_write_checkpoint(struct spool *s, struct err *err) MUST_CHECK;

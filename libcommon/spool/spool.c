@@ -338,7 +338,7 @@ int spool_append(struct spool *s, struct batch *b, uint64_t *position,
 		s->disk_bytes += bytes;
 		s->stats.records++;
 		*position = entry.position;
-		spool_kick(s);
+		spool_kick_appended(s);
 	}
 	pthread_mutex_unlock(&s->mutex);
 	return rc;

@@ -247,6 +247,24 @@ static void test_commits_keep_their_interval_until_much_waits(void **state)
 	assert_int_equal(t->recovered_count, sequence);
 }
 
+/* Whoever waits for a checkpoint does not wait for the interval. */
+static void test_a_checkpoint_does_not_keep_the_interval(void **state)
+{
+	struct log_test *t = *state;
+	struct err err = {0};
+
+	t->options.commit_interval_us = INT64_C(3600000000);
+	open_log(t);
+	append(t, 1, 1, 100);
+	wait_durable(t);
+	append(t, 2, 1, 100);
+	assert_int_equal(checkpoint(t), 0);
+	append(t, 3, 1, 100);
+	spool_save(t->spool, stats_of(t).end, "three", 5);
+	assert_int_equal(spool_checkpoint_now(t->spool, &err), 0);
+	assert_int_equal(stats_of(t).durable, stats_of(t).end);
+}
+
 static void test_positions_go_on_when_everything_was_freed(void **state)
 {
 	struct log_test *t = *state;
@@ -530,6 +548,7 @@ int main(void)
 	    LOG_TEST(test_large_and_empty_batches),
 	    LOG_TEST(test_segments_are_rolled_and_freed_ones_unlinked),
 	    LOG_TEST(test_commits_keep_their_interval_until_much_waits),
+	    LOG_TEST(test_a_checkpoint_does_not_keep_the_interval),
 	    LOG_TEST(test_positions_go_on_when_everything_was_freed),
 	    LOG_TEST(test_the_cap_refuses_until_space_is_freed),
 	    LOG_TEST(test_a_full_log_that_is_freed_always_takes_the_next),
