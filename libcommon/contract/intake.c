@@ -103,10 +103,6 @@ static bool open_value(struct intake_run *run, yyjson_val *v)
 	j->member_count = 0;
 	j->name_count = 0;
 	j->fault = JSON_FINE;
-	if (run->index >= rq->max_events)
-		return finding_set(&run->in->finding, INTAKE_TOO_MANY, "",
-				   "over %u events in one request",
-				   rq->max_events);
 	if (rq->attributes)
 		return cloudevent_headers(run->in, rq) &&
 		       cloudevent_open(run->in, &run->in->envelope, v);
@@ -116,8 +112,34 @@ static bool open_value(struct intake_run *run, yyjson_val *v)
 	return event_open(run->in, v);
 }
 
+/*
+ * True when the request has had all its events. The first one too many is
+ * refused as events are, and those behind it are only counted: a body may hold
+ * millions.
+ */
+static bool over_limit(struct intake_run *run)
+{
+	uint32_t max = run->request->max_events;
+
+	if (run->index < max)
+		return false;
+	event_reset(&run->in->event);
+	if (run->index == max)
+		take_opened(run,
+			    finding_set(&run->in->finding, INTAKE_TOO_MANY, "",
+					"over %u events in one request, "
+					"this one and all behind it",
+					max));
+	else
+		run->result->rejected++;
+	run->index = max + 1;
+	return true;
+}
+
 static void take(struct intake_run *run, yyjson_val *v)
 {
+	if (over_limit(run))
+		return;
 	take_opened(run, open_value(run, v));
 }
 
@@ -205,7 +227,7 @@ static void take_lines(struct intake_run *run)
 
 		if (!stop)
 			stop = end;
-		if (!is_blank(at, (size_t)(stop - at)))
+		if (!is_blank(at, (size_t)(stop - at)) && !over_limit(run))
 			take_line(run, at, (size_t)(stop - at));
 		at = stop + 1;
 	}

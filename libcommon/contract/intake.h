@@ -102,7 +102,9 @@ struct intake_result {
  * Appends the accepted events of a request to w and fills *result. A body that
  * is no JSON at all leaves w as it was. With NDJSON a bad line is refused
  * alone. on_event, when set, is called for each accepted event with its
- * contract and for each refused one with contract NULL (for counters).
+ * contract and for each refused one with contract NULL (for counters). Of the
+ * events over max_events only the first is reported and observed; all count as
+ * rejected.
  */
 struct intake_observer {
 	void (*on_event)(void *arg, const struct contract *contract,

@@ -405,11 +405,10 @@ static void a_broken_line_is_refused_alone(void **state)
 	taken_free(&t);
 }
 
-static void events_over_the_limit_are_refused(void **state)
+static void check_limit(enum intake_form form, const char *body)
 {
-	const char *body = "[{" TYPED "},{" TYPED "},{" TYPED "}]";
 	struct intake_request request = {
-	    .form = INTAKE_BATCH,
+	    .form = form,
 	    .body = body,
 	    .bytes = strlen(body),
 	    .max_events = 2,
@@ -417,11 +416,20 @@ static void events_over_the_limit_are_refused(void **state)
 	};
 	struct taken *t = take_request(set, &request);
 
-	(void)state;
 	assert_int_equal(t->result.accepted, 2);
+	assert_int_equal(t->result.rejected, 3);
+	assert_int_equal(t->result.error_count, 1);
 	assert_int_equal(t->result.errors[0].code, INTAKE_TOO_MANY);
 	assert_int_equal(t->result.errors[0].index, 2);
 	taken_free(&t);
+}
+
+static void events_over_the_limit_are_refused(void **state)
+{
+	(void)state;
+	check_limit(INTAKE_BATCH, "[{" TYPED "},{" TYPED "},{" TYPED "},1,{}]");
+	check_limit(INTAKE_NDJSON,
+		    "{" TYPED "}\n{" TYPED "}\n{" TYPED "}\n\nx\n{}");
 }
 
 static void errors_beyond_a_hundred_are_counted_only(void **state)

@@ -336,6 +336,48 @@ static void mapping_is_a_pure_function(void **state)
 	contract_set_unref(&set);
 }
 
+static void each_of_the_24_event_types_is_mapped(void **state)
+{
+	static const char *const types[] = {
+	    "product.viewed",	      "product.searched",
+	    "product.listed",	      "order.placed",
+	    "order.status_checked",   "order.completed",
+	    "order.failed",	      "customer.session_started",
+	    "customer.session_ended", "customer.query",
+	    "customer.feedback",      "admin.inventory_updated",
+	    "admin.product_created",  "admin.product_creation_failed",
+	    "admin.product_updated",  "admin.product_deleted",
+	    "ai.recommendation",      "ai.description_generated",
+	    "agent.session_started",  "agent.session_ended",
+	    "agent.task_started",     "agent.task_completed",
+	    "agent.model_invocation", "agent.tool_call",
+	};
+	struct contract_set *set = set_of_folder("etc/contracts");
+	struct buf body = {0};
+	struct mapper_counts counts;
+	struct taken *t;
+	struct batch *out;
+
+	(void)state;
+	for (size_t i = 0; i < 24; i++)
+		buf_printf(&body,
+			   "%s{\"event_type\":\"%s\",\"customer_name\":\"Jane\""
+			   ",\"event_source\":\"s\",\"customer_email\":\"J\"}",
+			   i ? "," : "[", types[i]);
+	buf_char(&body, ']');
+	t = take_text(set, INTAKE_BATCH, buf_str(&body));
+	assert_int_equal(t->result.accepted, 24);
+	out = map_batch(set, t->batch, &counts);
+	assert_int_equal(counts.mapped, 24);
+	assert_int_equal(counts.masked, 48);
+	assert_int_equal(counts.dead_letters, 0);
+	assert_null(memmem(out->payload, out->header.payload_bytes, "Jane", 4));
+	batch_unref(&out);
+	taken_free(&t);
+	buf_free(&body);
+	contract_set_unref(&set);
+}
+
 /* A batch of one event that no intake has seen. */
 static struct batch *raw_batch(const char *stream, const char *text,
 			       size_t bytes)
@@ -472,6 +514,7 @@ int main(void)
 	    cmocka_unit_test(masks_leave_what_they_say),
 	    cmocka_unit_test(a_masked_key_is_masked_in_the_index_too),
 	    cmocka_unit_test(mapping_is_a_pure_function),
+	    cmocka_unit_test(each_of_the_24_event_types_is_mapped),
 	    cmocka_unit_test(an_event_that_cannot_be_mapped_is_a_dead_letter),
 	    cmocka_unit_test(a_dead_letter_is_masked),
 	};
