@@ -503,6 +503,40 @@ def test_no_2xx_from_a_segment_that_has_no_name_on_disk(faulty, fault):
     wait_for(lambda: faulty.post("/events", order(9)).status_code == 202)
 
 
+def test_a_restart_refuses_nobody(pipeline):
+    """Clients with open connections notice nothing, and lose nothing."""
+    pipeline.start()
+    stop = threading.Event()
+    sent, failed = [], []
+
+    def client(number):
+        session = requests.Session()
+        session.trust_env = False
+        while not stop.is_set():
+            name = f"r-{number}-{len(sent)}-{uuid.uuid4()}"
+            try:
+                answer = session.post(pipeline.url + "/events", timeout=30,
+                                      json=dict(order(0), order_id=name))
+                (sent if answer.status_code == 202 else failed).append(name)
+            except requests.RequestException as e:
+                failed.append(repr(e))
+
+    threads = [threading.Thread(target=client, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(3):
+        before = len(sent)
+        assert pipeline.ctl("restart", "collector").code == 0
+        wait_for(lambda: len(sent) > before + 50)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    pipeline.stop()
+    delivered = {event["order_id"] for event in pipeline.delivered()}
+    assert set(sent) == delivered
+
+
 def test_a_full_log_refuses_with_503(collectors):
     collector = collectors(log_cap="4MiB", segment_size="1MiB").start()
     answer = posts_until(collector, lambda one: not one.ok)[-1]
