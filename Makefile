@@ -161,7 +161,7 @@ check-unit: $(T_UNIT) ## unit tests only (T=name runs one)
 	@$(RUN_TESTS) --unit $(T_UNIT)
 
 check-system: all $(PRELOAD) ## system tests only (T=word selects)
-	@$(RUN_TESTS) --system $(if $(T),-k $(T))
+	@$(RUN_TESTS) --system $(if $(T),-k '$(T)')
 
 check-slow: valgrind ## valgrind, and the tests marked slow
 	@$(MAKE) -j$(JOBS) all programs-of-tests
