@@ -54,8 +54,11 @@ static void remember(struct bus_sink *s, const struct batch_header *header)
 		uint32_t size = s->undurable_size ? s->undurable_size * 2 : 64;
 		struct accepted *ring = xcalloc(size, sizeof(*ring));
 
-		for (uint64_t i = s->durable; i < s->accepted; i++)
+		for (uint64_t k = 0; k < s->undurable_size; k++) {
+			uint64_t i = s->durable + k;
+
 			ring[i % size] = s->undurable[i % s->undurable_size];
+		}
 		free(s->undurable);
 		s->undurable = ring;
 		s->undurable_size = size;
