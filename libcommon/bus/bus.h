@@ -68,7 +68,7 @@ struct bus_source;
 struct bus_source_options {
 	struct uuid id;	      /* the source id: its log's */
 	int64_t window_bytes; /* most bytes in flight on one lane; 8 MiB */
-	int64_t silence_us;   /* a peer not heard this long is gone; 2 s */
+	int64_t silence_us;   /* a peer not heard this long is gone; > 250 ms */
 	const struct bus_endpoint *peers; /* copied */
 	uint32_t peer_count;		  /* >= 1 */
 };
@@ -132,7 +132,7 @@ struct bus_relay_options {
 	const struct bus_endpoint *in;	 /* bound here */
 	const struct bus_endpoint *outs; /* every sink instance of every link */
 	uint32_t out_count;		 /* >= 1 */
-	int64_t silence_us;
+	int64_t silence_us;		 /* as in a source */
 };
 
 /*

@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -333,6 +334,7 @@ int bus_relay_open(struct bus_relay **relay, struct bus *bus,
 {
 	struct bus_relay *r = xcalloc(1, sizeof(*r));
 
+	assert(options->silence_us > STATE_REPEAT_US);
 	r->bus = bus;
 	r->events = *events;
 	r->number = options->in->instance;

@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -149,6 +150,7 @@ int bus_source_open(struct bus_source **source, struct bus *bus,
 {
 	struct bus_source *s = xcalloc(1, sizeof(*s));
 
+	assert(options->silence_us > STATE_REPEAT_US);
 	s->bus = bus;
 	s->events = *events;
 	s->id = options->id;

@@ -228,6 +228,7 @@ static int open_bus(struct source *s, const struct source_options *options,
 	struct bus_source_options lanes = {
 	    .id = *spool_id(s->spool),
 	    .window_bytes = options->window_bytes,
+	    .silence_us = options->silence_us,
 	    .peers = peers,
 	};
 	struct bus_source_events events = {

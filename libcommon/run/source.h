@@ -23,6 +23,7 @@ struct source_options {
 	int64_t cap_bytes;
 	int64_t cache_bytes;
 	int64_t window_bytes; /* in flight on one lane */
+	int64_t silence_us;   /* a transformer not heard this long is gone */
 	/* Small batches are joined up to this on their way out; 0: they are
 	 * sent as they are. */
 	int64_t join_bytes;

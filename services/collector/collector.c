@@ -93,6 +93,7 @@ static int open_log(struct collector *c, struct err *err)
 	    .cap_bytes = conf->log_cap,
 	    .cache_bytes = conf->cache_size,
 	    .window_bytes = conf->window,
+	    .silence_us = conf->silence,
 	    .join_bytes = conf->batch_size,
 	    .join_delay_us = conf->batch_delay_max,
 	};
@@ -214,6 +215,12 @@ void collector_count(struct collector *c)
 	counters->http_buffered = (int64_t)counters->http.buffered_bytes;
 	counters->waiting = group_waiting(c->group);
 	source_get_stats(c->source, &counters->spool, &counters->bus);
+	counters->backlog_bytes =
+	    (int64_t)(counters->spool.end - counters->spool.first);
+	counters->oldest_us =
+	    counters->spool.oldest_at_us
+		? clock_wall_us() - counters->spool.oldest_at_us
+		: 0;
 }
 
 static void stats(struct run *run)

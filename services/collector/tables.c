@@ -75,6 +75,9 @@ static const struct conf_row rows[] = {
 	    "need not read them from disk."},
     {FIELD(window, CONF_BYTES), .min = "256KiB", .max = "256MiB", .def = "8MiB",
      .doc = "Unacknowledged bytes on the way to one transformer."},
+    {FIELD(silence, CONF_DURATION), .min = "500ms", .max = "5m", .def = "2s",
+     .doc = "A transformer that says nothing for this long counts as gone; "
+	    "what it has not acknowledged is sent again once it is heard."},
 };
 
 const struct conf_table collector_conf_table = {
@@ -138,6 +141,16 @@ static const struct counter_row counters[] = {
      "Batches sent again."},
     {"weft_bus_epochs_total", COUNTER_TOTAL, COUNTER(bus.epochs), "", 1,
      "Epochs begun."},
+    {"weft_bus_evidence_total", COUNTER_TOTAL, COUNTER(bus.evidence), "", 1,
+     "Times that there was evidence of a loss, and batches went again."},
+    {"weft_bus_unacked_batches", COUNTER_GAUGE, COUNTER(bus.unacked_batches),
+     "", 1, "Batches sent and not acknowledged yet."},
+    {"weft_bus_unacked_bytes", COUNTER_GAUGE, COUNTER(bus.unacked_bytes), "", 1,
+     "Bytes sent and not acknowledged yet."},
+    {"weft_spool_backlog_bytes", COUNTER_GAUGE, COUNTER(backlog_bytes), "", 1,
+     "Bytes in the log that are not delivered yet."},
+    {"weft_spool_oldest_seconds", COUNTER_GAUGE, COUNTER(oldest_us), "", 1e-6,
+     "Age of the oldest record that is not delivered yet."},
     {"weft_spool_disk_bytes", COUNTER_GAUGE, COUNTER(spool.bytes), "", 1,
      "Bytes that the log takes on disk."},
     {"weft_spool_cap_bytes", COUNTER_GAUGE, COUNTER(spool.cap_bytes), "", 1,

@@ -29,6 +29,7 @@ struct collector_conf {
 	int64_t log_cap;	 /* bytes */
 	int64_t cache_size;	 /* bytes */
 	int64_t window;		 /* bytes in flight on one lane */
+	int64_t silence;	 /* us */
 };
 
 struct collector_counters {
@@ -40,7 +41,9 @@ struct collector_counters {
 	struct counter_histogram latency;
 	uint64_t not_durable; /* answers given up */
 	uint64_t batches;
-	int64_t waiting; /* requests */
+	int64_t waiting;       /* requests */
+	int64_t backlog_bytes; /* in the log, not in every sink */
+	int64_t oldest_us;     /* age of the oldest of it */
 	int64_t http_open, http_buffered;
 };
 

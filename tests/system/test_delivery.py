@@ -106,6 +106,20 @@ def test_single_events_reconcile_exactly(pipeline, load):
     assert len(found) == report["accepted"]
 
 
+def test_who_speaks_is_not_called_silent(pipeline):
+    pipeline.start()
+    assert post(pipeline, {"event_type": "order.placed",
+                           "order_id": "O-1"}).status_code == 202
+    wait_for(pipeline.delivered)
+    # Some ten states come and go, and as many looks for who is silent.
+    wait_for(lambda: pipeline.process("collector.0")["uptime_ms"] > 2500)
+    for label in ("collector.0", "transformer.0"):
+        assert "_silent" not in pipeline.log(label), pipeline.log(label)
+    # All of it is acknowledged: nothing waits in the collector's log.
+    wait_for(lambda: pipeline.process("collector.0")["stats"]["log_bytes"]
+             == 0, what=lambda: pipeline.status())
+
+
 def test_values_arrive_as_they_were_sent(pipeline):
     pipeline.start()
     event = (
