@@ -72,7 +72,7 @@ static int shut_down(const struct options *o, int fd)
 	return rc;
 }
 
-int pipeline_stop(const struct options *o)
+int pipeline_stop(const struct options *o, bool quiet)
 {
 	struct place place;
 	struct err err;
@@ -84,10 +84,12 @@ int pipeline_stop(const struct options *o)
 	if (fd >= 0) {
 		rc = shut_down(o, fd);
 		close(fd);
-		if (rc == CMD_OK)
+		if (rc == CMD_OK && !quiet)
 			rc = say(o, true, "stopped");
 	} else if (err.code == ENOENT || err.code == ECONNREFUSED) {
-		rc = say(o, false, "not running, so there is nothing to stop");
+		rc = quiet ? CMD_OK
+			   : say(o, false,
+				 "not running, so there is nothing to stop");
 	} else {
 		rc = control_report(o, &err);
 	}
@@ -119,7 +121,7 @@ int cmd_stop(int argc, char **argv)
 	if (rc != 0)
 		return rc;
 	return o.target.name[0] ? on_service(&o, "stop", "is stopped")
-				: pipeline_stop(&o);
+				: pipeline_stop(&o, false);
 }
 
 int cmd_restart(int argc, char **argv)
@@ -132,7 +134,7 @@ int cmd_restart(int argc, char **argv)
 		return rc;
 	if (o.target.name[0])
 		return on_service(&o, "restart", "is ready again");
-	rc = pipeline_stop(&o);
+	rc = pipeline_stop(&o, true);
 	return rc == CMD_OK ? pipeline_start(&o) : rc;
 }
 

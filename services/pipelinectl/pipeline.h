@@ -10,7 +10,10 @@
  */
 int pipeline_start(const struct options *o);
 
-/* Stops it and waits until it has ended; one that does not run is success. */
-int pipeline_stop(const struct options *o);
+/*
+ * Stops it and waits until it has ended; one that does not run is success.
+ * Says so unless quiet.
+ */
+int pipeline_stop(const struct options *o, bool quiet);
 
 #endif

@@ -488,7 +488,8 @@ def test_unknown_service_gets_the_nearest_name(fakes):
 def test_restart_of_the_pipeline(fakes):
     fakes.start()
     before = fakes.pids()
-    assert fakes.ctl("restart").code == 0
+    done = fakes.ctl("restart", "--json")
+    assert done.code == 0 and done.json["state"] == "running"
     assert not set(before) & set(fakes.pids())
 
 
