@@ -155,8 +155,8 @@ def test_console_prints_each_event_on_a_line(pipeline):
 
     def printed():
         lines = [json.loads(line) for line in
-                 pipeline.log("eventhub-publisher.0").splitlines()
-                 if line.startswith("{")]
+                 pipeline.log("eventhub-publisher.0").split("\n")
+                 if line and not line.startswith("time=")]
         return lines if len(lines) == 3 else None
     assert [e["order_id"] for e in wait_for(printed)] == [
         "O-1", 'tricky "quoted" \\ \u2028', "O-3"]
