@@ -19,8 +19,9 @@ struct saved {
 	uint32_t state_bytes;
 	uint64_t delivered;
 };
-#define SAVED_VERSION	1
-#define MAX_STATE_BYTES (4u << 20)
+#define SAVED_VERSION	 1
+#define MAX_STATE_BYTES	 (4u << 20)
+#define CLOSE_TIMEOUT_US 5000000
 
 /* Positions of accepted records that are not durable yet, oldest first. */
 struct pending {
@@ -70,20 +71,22 @@ static uint64_t pending_pop(struct pending *p, uint64_t durable)
 	return popped;
 }
 
-static void save(struct sink *s)
+static void on_saving(void *arg, uint64_t durable)
 {
+	struct sink *s = arg;
 	struct saved head = {
 	    .version = SAVED_VERSION,
 	    .state_bytes = (uint32_t)s->state.used,
 	    .delivered = s->delivered,
 	};
 
+	if (!s->bus) /* never opened: the checkpoint stays as it was */
+		return;
 	buf_clear(&s->checkpoint);
 	buf_append(&s->checkpoint, &head, sizeof(head));
 	buf_append(&s->checkpoint, s->state.data, s->state.used);
 	bus_sink_save(s->bus, &s->checkpoint);
-	spool_save(s->spool, s->durable, s->checkpoint.data,
-		   s->checkpoint.used);
+	spool_save(s->spool, durable, s->checkpoint.data, s->checkpoint.used);
 }
 
 /*
@@ -93,15 +96,10 @@ static void save(struct sink *s)
 static void on_recovered(void *arg, const struct spool_record *record)
 {
 	struct sink *s = arg;
-	char quoted[LOG_QUOTE_BYTES];
 
 	if (record->batch)
 		buf_append(&s->recovered, &record->batch->header,
 			   sizeof(record->batch->header));
-	else
-		log_error("spool_bad_record", "position=%" PRIu64 " error=%s",
-			  record->position,
-			  log_quote(quoted, record->err.text));
 }
 
 static void on_committed(void *arg, uint64_t durable)
@@ -111,7 +109,6 @@ static void on_committed(void *arg, uint64_t durable)
 	s->durable_accepted += pending_pop(&s->pending, durable);
 	s->durable = durable;
 	bus_sink_durable(s->bus, s->durable_accepted);
-	save(s);
 	bus_sink_resume(s->bus);
 	s->events.readable(s->events.arg);
 }
@@ -152,6 +149,7 @@ static int open_spool(struct sink *s, const struct sink_options *options,
 	    .recovered = on_recovered,
 	    .committed = on_committed,
 	    .failed = on_failed,
+	    .saving = on_saving,
 	    .arg = s,
 	};
 
@@ -245,7 +243,6 @@ int sink_open(struct sink **sink, struct run *run,
 	}
 	spool_get_stats(s->spool, &stats);
 	s->durable = stats.durable;
-	save(s);
 	*sink = s;
 	return 0;
 }
@@ -256,8 +253,9 @@ void sink_close(struct sink **sink)
 
 	if (!s)
 		return;
+	/* Its last checkpoint asks the lanes. */
+	spool_close(&s->spool, CLOSE_TIMEOUT_US);
 	bus_sink_close(&s->bus);
-	spool_close(&s->spool, 5000000);
 	buf_free(&s->state);
 	buf_free(&s->checkpoint);
 	buf_free(&s->recovered);
@@ -295,7 +293,6 @@ void sink_delivered(struct sink *s, uint64_t position, const void *state,
 	buf_clear(&s->state);
 	buf_append(&s->state, state, bytes);
 	s->delivered = position;
-	save(s);
 	spool_free_before(s->spool, position);
 	bus_sink_resume(s->bus);
 }

@@ -35,17 +35,6 @@ struct source {
 	bool holding; /* a small batch waits for join_timer */
 };
 
-static void on_recovered(void *arg, const struct spool_record *record)
-{
-	char quoted[LOG_QUOTE_BYTES];
-
-	(void)arg;
-	if (!record->batch)
-		log_error("spool_bad_record", "position=%" PRIu64 " error=%s",
-			  record->position,
-			  log_quote(quoted, record->err.text));
-}
-
 static void on_committed(void *arg, uint64_t durable)
 {
 	struct source *s = arg;
@@ -205,7 +194,6 @@ static int open_spool(struct source *s, const struct source_options *options,
 	};
 	struct spool_stats stats;
 	struct spool_events events = {
-	    .recovered = on_recovered,
 	    .committed = on_committed,
 	    .failed = on_failed,
 	    .arg = s,
