@@ -208,6 +208,7 @@ bench: ## CPU-seconds per million events of each process
 
 PYTHON := $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
 CLANG_FORMAT = $(firstword $(wildcard .venv/bin/clang-format) clang-format)
+CLANG_TIDY = $(firstword $(wildcard .venv/bin/clang-tidy) clang-tidy)
 C_FILES := $(wildcard libcommon/*/*.[ch] proto/*.[ch] services/*/*.[ch] \
 	services/*.[ch] tests/*/*.[ch])
 SHELL_FILES = $(shell grep -lIE '^\#!/bin/(ba)?sh' -d skip \
@@ -241,7 +242,7 @@ tidy: $(TIDY)
 $(BUILD)/tidy/%.ok: %.c .clang-tidy $(BUILD)/obj/%.o
 	@mkdir -p $(@D)
 	@echo "  TIDY  $<"
-	$(Q)clang-tidy --quiet $< -- $(filter-out -U% -D_FORTIFY%,$(CPPFLAGS)) \
+	$(Q)$(CLANG_TIDY) --quiet $< -- $(filter-out -U% -D_FORTIFY%,$(CPPFLAGS)) \
 		-std=c11 $(PKG_CFLAGS) 2> >(grep -v 'warnings generated' >&2)
 	@touch $@
 
