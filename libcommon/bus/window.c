@@ -53,7 +53,8 @@ static void grow(struct window *w)
 	uint32_t size = w->size ? w->size * 2 : LEAST_SIZE;
 	struct flight *flights = xcalloc(size, sizeof(*flights));
 
-	for (uint64_t i = w->head; i < w->tail; i++)
+	/* It is full, so all of it moves. */
+	for (uint64_t i = w->head; i < w->head + w->size; i++)
 		flights[i % size] = *flight(w, i);
 	free(w->flights);
 	w->flights = flights;
@@ -65,7 +66,7 @@ static void grow_lane(struct window_lane *l)
 	uint32_t size = l->size ? l->size * 2 : LEAST_SIZE;
 	uint64_t *flights = xcalloc(size, sizeof(*flights));
 
-	for (uint64_t i = l->first; i < l->end; i++)
+	for (uint64_t i = l->first; i < l->first + l->size; i++)
 		flights[i % size] = l->flights[i % l->size];
 	free(l->flights);
 	l->flights = flights;

@@ -119,18 +119,17 @@ static void *work(void *arg)
 	struct err err;
 
 	while (!stopping(f)) {
+		int rc = 0;
+
 		if (take(f, &item, written > synced ? sync_at : 0)) {
 			if (written == synced)
 				sync_at = clock_mono_us() + f->sync_us;
-			if (write_item(f, &item, &err) != 0) {
-				report_failure(f, &err);
-				break;
-			}
+			rc = write_item(f, &item, &err);
 			written = item.next;
 		}
-		if (written == synced || clock_mono_us() < sync_at)
+		if (rc == 0 && (written == synced || clock_mono_us() < sync_at))
 			continue;
-		if (outfiles_sync(f->files, &err) != 0) {
+		if (rc != 0 || outfiles_sync(f->files, &err) != 0) {
 			report_failure(f, &err);
 			break;
 		}
