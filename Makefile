@@ -151,8 +151,8 @@ check: ## all quick tests, with their own set-up
 	@scripts/bootstrap --tier test
 	@$(MAKE) -j$(JOBS) BUILD=$(BUILD) gates format-check
 	@$(MAKE) -j$(JOBS) BUILD=$(BUILD) all programs-of-tests
-	@$(MAKE) -j$(JOBS) BUILD=$(BUILD) lint
 	@$(MAKE) BUILD=$(BUILD) gates-built
+	@$(MAKE) -j$(JOBS) BUILD=$(BUILD) lint
 	@$(RUN_TESTS) --unit $(UNIT) --system
 
 programs-of-tests: $(UNIT) $(PRELOAD)
