@@ -258,8 +258,12 @@ install: all ## install to DESTDIR and PREFIX
 	@d='$(DESTDIR)$(PREFIX)'; e='$(DESTDIR)$(SYSCONFDIR)/weft'; set -e; \
 	for f in $(PROGRAMS); do \
 		$(INSTALL_PROGRAM) $$f $$d/$${f#$(BUILD)/}; done; \
-	for f in $(shell cd etc 2>/dev/null && find . -type f); do \
-		$(INSTALL_DATA) etc/$$f $$e/$${f#./}; done; \
+	for f in $(shell cd etc && find . -type f ! -name demo.conf); do \
+		t=$$e/$${f#./}; \
+		if [[ -e $$t ]] && ! cmp -s etc/$$f $$t; then \
+			echo "kept $$t as it is; the new one is $$t.new"; \
+			t=$$t.new; fi; \
+		$(INSTALL_DATA) etc/$$f $$t; done; \
 	for f in $(wildcard packaging/man/*.[1-8]); do \
 		$(INSTALL_DATA) $$f $$d/share/man/man$${f##*.}/$${f##*/}; done; \
 	$(INSTALL_DATA) LICENSE $$d/share/doc/weft/LICENSE
