@@ -76,4 +76,14 @@ void counter_family_each(const struct counter_family *f,
 				    int64_t value),
 			 void *arg);
 
+/* What the skeleton exports of every process, beside the service's own. */
+struct counter_process {
+	uint64_t cpu_us; /* user and system */
+	int64_t resident_bytes;
+	int64_t open_fds;
+	int64_t started_at_us;
+};
+
+extern const struct counter_table counter_process_table;
+
 #endif

@@ -69,16 +69,15 @@ static const char *counter_type(enum counter_type type)
 	}
 }
 
-static void counters(struct buf *out, const struct conf_kind *kind)
+static void counters(struct buf *out, const char *title,
+		     const struct counter_table *t)
 {
-	const struct counter_table *t = kind->counters;
-
 	if (!t->row_count)
 		return;
 	buf_printf(out,
 		   "\n### %s\n\n| name | type | labels | meaning |\n"
 		   "|---|---|---|---|\n",
-		   kind->name);
+		   title);
 	for (size_t i = 0; i < t->row_count; i++) {
 		const struct counter_row *row = &t->rows[i];
 		struct buf labels = {0};
@@ -110,6 +109,7 @@ void conf_write_manual(const struct conf_kinds *kinds, struct buf *out)
 		      "adds the label `service`, and to gauges `process` "
 		      "(`collector.0`); families `business_telemetry_*` stay "
 		      "as they are.\n");
+	counters(out, "every service", &counter_process_table);
 	for (size_t i = 0; i < kinds->count; i++)
-		counters(out, &kinds->kinds[i]);
+		counters(out, kinds->kinds[i].name, kinds->kinds[i].counters);
 }

@@ -1,4 +1,5 @@
 #include <dirent.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,11 +8,6 @@
 #include "base/clock.h"
 #include "proto/stats.h"
 #include "run/private.h"
-
-static const void *field(const struct run *run, const struct counter_row *row)
-{
-	return (const char *)run->counters + row->offset;
-}
 
 static void export_histogram(struct buf *out, const struct counter_row *row,
 			     const struct counter_histogram *h)
@@ -47,8 +43,8 @@ static void export_cell(void *arg, const char *labels, int64_t value)
 	stats_sample(l->out, "", labels, (double)value * l->scale);
 }
 
-static void export_row(const struct run *run, struct buf *out,
-		       const struct counter_row *row)
+static void export_row(struct buf *out, const struct counter_row *row,
+		       const void *value)
 {
 	static const enum stats_type types[] = {
 	    [COUNTER_TOTAL] = STATS_COUNTER,
@@ -57,7 +53,6 @@ static void export_row(const struct run *run, struct buf *out,
 	    [COUNTER_LABELLED] = STATS_COUNTER,
 	    [COUNTER_LABELLED_GAUGE] = STATS_GAUGE,
 	};
-	const void *value = field(run, row);
 	struct labelled l = {out, row->scale};
 
 	stats_family(out, row->name, row->doc, types[row->type]);
@@ -83,23 +78,23 @@ static void export_row(const struct run *run, struct buf *out,
 	}
 }
 
-static double resident_bytes(void)
+static int64_t resident_bytes(void)
 {
 	FILE *f = fopen("/proc/self/statm", "re");
-	unsigned long size, resident = 0;
+	int64_t size, resident = 0;
 
 	if (!f)
 		return 0;
-	if (fscanf(f, "%lu %lu", &size, &resident) != 2)
+	if (fscanf(f, "%" SCNd64 " %" SCNd64, &size, &resident) != 2)
 		resident = 0;
 	fclose(f);
-	return (double)resident * (double)sysconf(_SC_PAGESIZE);
+	return resident * sysconf(_SC_PAGESIZE);
 }
 
-static double open_descriptors(void)
+static int64_t open_descriptors(void)
 {
 	DIR *d = opendir("/proc/self/fd");
-	double count = -3; /* ".", ".." and the directory itself */
+	int64_t count = -3; /* ".", ".." and the directory itself */
 
 	if (!d)
 		return 0;
@@ -109,22 +104,12 @@ static double open_descriptors(void)
 	return count;
 }
 
-static void export_process(const struct run *run, struct buf *out)
+static void export_table(struct buf *out, const struct counter_table *table,
+			 const void *counters)
 {
-	stats_family(out, "weft_process_cpu_seconds_total",
-		     "CPU time, user and system, of the process.",
-		     STATS_COUNTER);
-	stats_sample(out, "", "", (double)clock_cpu_us() / 1e6);
-	stats_family(out, "weft_process_resident_memory_bytes",
-		     "Resident memory of the process.", STATS_GAUGE);
-	stats_sample(out, "", "", resident_bytes());
-	stats_family(out, "weft_process_open_fds",
-		     "Open file descriptors of the process.", STATS_GAUGE);
-	stats_sample(out, "", "", open_descriptors());
-	stats_family(out, "weft_process_start_time_seconds",
-		     "When the process started, seconds since 1970.",
-		     STATS_GAUGE);
-	stats_sample(out, "", "", (double)run->started_at_us / 1e6);
+	for (size_t i = 0; i < table->row_count; i++)
+		export_row(out, &table->rows[i],
+			   (const char *)counters + table->rows[i].offset);
 }
 
 void run_export(struct run *run, struct buf *out)
@@ -136,12 +121,16 @@ void run_export(struct run *run, struct buf *out)
 	    .started_at_us = run->started_at_us,
 	    .sent_at_us = clock_wall_us(),
 	};
-	const struct counter_table *table = run->row->kind->counters;
+	struct counter_process usage = {
+	    .cpu_us = (uint64_t)clock_cpu_us(),
+	    .resident_bytes = resident_bytes(),
+	    .open_fds = open_descriptors(),
+	    .started_at_us = run->started_at_us,
+	};
 
 	stats_begin(out, &process);
-	export_process(run, out);
-	for (size_t i = 0; i < table->row_count; i++)
-		export_row(run, out, &table->rows[i]);
+	export_table(out, &counter_process_table, &usage);
+	export_table(out, run->row->kind->counters, run->counters);
 	stats_end(out);
 }
 

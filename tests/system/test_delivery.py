@@ -16,7 +16,7 @@ from decimal import Decimal
 import pytest
 import requests
 
-from conftest import BUILD, LIBEXEC, WAIT_S, wait_for
+from conftest import BUILD, LIBEXEC, ROOT, WAIT_S, wait_for
 
 LOAD_TIMEOUT_S = 120
 
@@ -118,6 +118,24 @@ def test_who_speaks_is_not_called_silent(pipeline):
     # All of it is acknowledged: nothing waits in the collector's log.
     wait_for(lambda: pipeline.process("collector.0")["stats"]["log_bytes"]
              == 0, what=lambda: pipeline.status())
+
+
+def test_every_counter_served_is_in_the_manual(pipeline):
+    pipeline.start()
+    assert post(pipeline, {"event_type": "order.placed",
+                           "order_id": "O-1"}).status_code == 202
+    assert post(pipeline, {"event_type": "nothing"}).status_code == 422
+    manual = (ROOT / "docs" / "manual-config.md").read_text()
+
+    def families():
+        text = requests.get(pipeline.metrics_url + "/metrics", timeout=10).text
+        found = {line.split()[2] for line in text.splitlines()
+                 if line.startswith("# TYPE ")}
+        wanted = {"weft_process_open_fds", "weft_event_to_sink_seconds",
+                  "business_telemetry_events_failed_total"}
+        return found if wanted <= found else None
+    for name in wait_for(families):
+        assert f"| `{name}` |" in manual, f"{name} is not in the manual"
 
 
 def test_values_arrive_as_they_were_sent(pipeline):
