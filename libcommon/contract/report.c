@@ -8,7 +8,7 @@
 void report_line(struct compiler *c, bool error, const char *path, int line,
 		 const char *fmt, ...)
 {
-	char text[600], whole[1000];
+	char text[600], whole[1000], number[16] = "";
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -16,7 +16,9 @@ void report_line(struct compiler *c, bool error, const char *path, int line,
 	va_end(ap);
 	if (line == 0)
 		line = 1; /* libconfig's root has none */
-	snprintf(whole, sizeof(whole), "%s:%d: %s%s\n", path, line,
+	if (line > 0)
+		snprintf(number, sizeof(number), ":%d", line);
+	snprintf(whole, sizeof(whole), "%s%s: %s%s\n", path, number,
 		 error ? "" : "warning: ", text);
 	/* A contract that several extend is compiled once for each of them. */
 	if (strstr(buf_str(&c->report->lines), whole))

@@ -31,6 +31,7 @@ struct cli {
 static void usage(FILE *to)
 {
 	fputs("usage: generator --url http://HOST:PORT [options]\n"
+	      "       generator [--config FILE] [--name ROW] [--instance N]\n"
 	      "Posts business events to a collector and checks each answer.\n"
 	      "  --count N        events in all (default 10000; 0 = no limit)\n"
 	      "  --batch N        events a request; 1 posts single events "
@@ -45,6 +46,10 @@ static void usage(FILE *to)
 	      "  --ledger FILE    append each acknowledged event_id\n"
 	      "  --give-up TIME   fail without any answer this long (30s)\n"
 	      "  --quiet          no progress bar\n"
+	      "Without any of these it is a service of Weft, which weftd "
+	      "starts: FILE\n"
+	      "defaults to $WEFT_CONFIG, /etc/weft/weft.conf, or built-in "
+	      "defaults; ROW to\n\"generator\"; N to 0.\n"
 	      "The API key, if one is needed, is taken from $WEFT_API_KEY.\n"
 	      "Example: generator --url http://127.0.0.1:8080 --count 200000 "
 	      "--bad-share 0.01\n",
@@ -204,8 +209,11 @@ static int run_plan(struct cli *cli)
 bool cli_wanted(int argc, char **argv)
 {
 	for (int i = 1; i < argc; i++)
-		if (strncmp(argv[i], "--url", 5) == 0)
-			return true;
+		for (const struct option *o = options; o->name; o++)
+			if (strncmp(argv[i], "--", 2) == 0 &&
+			    strcspn(argv[i] + 2, "=") == strlen(o->name) &&
+			    strncmp(argv[i] + 2, o->name, strlen(o->name)) == 0)
+				return true;
 	return false;
 }
 

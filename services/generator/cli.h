@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-/* Whether the arguments ask for a run of its own (they have --url). */
+/* Whether the arguments ask for a run of its own: one is an option of it. */
 bool cli_wanted(int argc, char **argv);
 
 /*

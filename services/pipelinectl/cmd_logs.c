@@ -78,6 +78,12 @@ static size_t list_files(const struct place *p, struct file **files,
 	size_t count = 0;
 
 	*files = NULL;
+	if (!dir && errno == ENOENT) {
+		err_set(err, ENOENT,
+			"nothing has been logged yet: there is no %s",
+			p->log_dir);
+		return 0;
+	}
 	if (!dir) {
 		err_errno(err, errno, "cannot read %s", p->log_dir);
 		return 0;

@@ -4,7 +4,7 @@ import shutil
 import subprocess
 
 import pytest
-from conftest import PIPELINECTL, ROOT, Result
+from conftest import LIBEXEC, PIPELINECTL, ROOT, Result
 
 CONTRACT = """
 name = "visits"; version = 1; doc = "Visits."; unknown_fields = "drop";
@@ -246,3 +246,29 @@ def test_the_committed_documents_are_fresh():
                               capture_output=True, text=True).stdout
         assert (ROOT / path).read_text() == made, \
             f"{path} is stale; run make docs"
+
+
+# --- before anything was set up ---------------------------------------------
+
+def test_a_missing_directory_of_contracts_is_named_with_its_key(ctl, folder):
+    done = ctl("check", config='pipeline = { contracts = "nowhere"; };\n')
+    assert done.code == 1
+    said = done.out + done.err
+    assert f"{folder}/nowhere: cannot read the directory of contracts" in said
+    assert "pipeline.contracts" in said
+
+
+def test_logs_before_the_first_start_say_that_there_are_none(ctl):
+    done = ctl("logs", config='pipeline = { state_dir = "state"; };\n')
+    assert done.code == 1
+    assert "nothing has been logged yet" in done.err
+
+
+@pytest.mark.parametrize("arguments, code", [(["--help"], 0),
+                                             (["--count", "5"], 2)])
+def test_the_generator_explains_itself_as_a_command(arguments, code):
+    done = Result(subprocess.run(
+        [LIBEXEC / "generator", *arguments], timeout=60, capture_output=True,
+        text=True, check=False))
+    assert done.code == code, done
+    assert "--bad-share" in (done.err if code else done.out)
