@@ -27,7 +27,6 @@ struct eventhub_publisher_conf {
 struct eventhub_publisher_counters {
 	struct bus_stats bus;
 	struct spool_stats spool;
-	uint64_t received_events;
 	uint64_t sent_file, sent_console, sent_null; /* events delivered */
 	uint64_t failures;
 	struct counter_histogram end_to_end; /* accepted -> delivered */
