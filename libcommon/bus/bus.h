@@ -179,9 +179,9 @@ struct bus_sink_options {
 
 /*
  * accept: appends the batch (borrowed) to the sink's log. 0 when it was taken:
- * the lane's next sequence is expected from then on, and bus_sink_accepted()
- * counts it after the call. -1 with *err when it cannot take it now: the batch
- * is kept and offered again after bus_sink_resume(), and nothing more is read.
+ * the lane's next sequence is expected from then on. -1 with *err when it
+ * cannot take it now: the batch is kept and offered again after
+ * bus_sink_resume(), and nothing more is read.
  */
 struct bus_sink_events {
 	int (*accept)(void *arg, struct batch *b, struct err *err);
@@ -205,12 +205,9 @@ void bus_sink_recovered(struct bus_sink *s, const struct batch_header *header);
 /* Starts to accept; all that was recovered is durable. */
 void bus_sink_begin(struct bus_sink *s);
 
-/* All batches accepted so far up to the n-th (from bus_sink_accepted()) are
+/* The first `accepted` of the batches that accept() has taken since open are
  * durable: acks them. */
 void bus_sink_durable(struct bus_sink *s, uint64_t accepted);
-
-/* How many batches were accepted since open, duplicates not counted. */
-uint64_t bus_sink_accepted(const struct bus_sink *s);
 
 /* Offers a refused batch again and reads on. */
 void bus_sink_resume(struct bus_sink *s);

@@ -250,11 +250,6 @@ void bus_sink_durable(struct bus_sink *s, uint64_t accepted)
 	}
 }
 
-uint64_t bus_sink_accepted(const struct bus_sink *s)
-{
-	return s->accepted;
-}
-
 void bus_sink_resume(struct bus_sink *s)
 {
 	if (s->refused && offer(s, s->refused))

@@ -103,7 +103,6 @@ struct http_slice http_method(const struct http_request *r);
 
 /* The path without query, percent-decoded once; no NUL, no "..". */
 struct http_slice http_path(const struct http_request *r);
-struct http_slice http_query(const struct http_request *r);
 
 /* A header's value, name in any case; bytes 0 and at NULL when absent. */
 struct http_slice http_header(const struct http_request *r, const char *name);

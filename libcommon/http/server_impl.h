@@ -86,7 +86,6 @@ struct http_request {
 	char *data;		  /* the first byte of the request */
 	uint32_t target, target_bytes;
 	uint32_t path, path_bytes;
-	uint32_t query, query_bytes;
 	uint8_t method;
 	uint8_t header_count;
 	enum http_stage stage;

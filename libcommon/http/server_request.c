@@ -97,11 +97,6 @@ struct http_slice http_path(const struct http_request *r)
 				   r->path_bytes ? r->path_bytes : 1};
 }
 
-struct http_slice http_query(const struct http_request *r)
-{
-	return (struct http_slice){r->data + r->query, r->query_bytes};
-}
-
 struct http_slice http_header(const struct http_request *r, const char *name)
 {
 	size_t bytes = strlen(name);

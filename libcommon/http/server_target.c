@@ -1,4 +1,4 @@
-/* The request target (RFC 9112 section 3.2) into path and query. */
+/* The request target (RFC 9112 section 3.2) into its path. */
 #include <string.h>
 #include <strings.h>
 
@@ -78,11 +78,8 @@ const char *http_target_split(struct http_request *r)
 	if (mark)
 		bytes = (size_t)(mark - target);
 	mark = memchr(target, '?', bytes);
-	if (mark) {
-		r->query = (uint32_t)(mark + 1 - r->data);
-		r->query_bytes = (uint32_t)(target + bytes - mark - 1);
+	if (mark)
 		bytes = (size_t)(mark - target);
-	}
 	skip = skip_authority(target, bytes);
 	r->path = r->target + (uint32_t)skip;
 	r->path_bytes = (uint32_t)(bytes - skip);

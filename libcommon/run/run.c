@@ -249,12 +249,11 @@ static void start_timers(struct run *run)
 
 static int open_stats(struct run *run, struct err *err)
 {
-	char *endpoint =
-	    xasprintf("ipc://%s/stats", run->conf->pipeline->run_dir);
-	int rc = bus_stats_out_open(&run->stats_out, run->bus, endpoint, err);
+	char endpoint[256];
 
-	free(endpoint);
-	return rc;
+	if (conf_stats_endpoint(run->conf, endpoint, err) != 0)
+		return -1;
+	return bus_stats_out_open(&run->stats_out, run->bus, endpoint, err);
 }
 
 static int open_all(struct run *run, struct err *err)
@@ -371,11 +370,6 @@ const void *run_conf(const struct run *run)
 void *run_counters(struct run *run)
 {
 	return run->counters;
-}
-
-const char *run_name(const struct run *run)
-{
-	return run->name;
 }
 
 uint32_t run_instance(const struct run *run)

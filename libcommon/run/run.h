@@ -66,7 +66,6 @@ void *run_counters(struct run *run);
  */
 void run_export(struct run *run, struct buf *out);
 
-const char *run_name(const struct run *run); /* "collector" */
 uint32_t run_instance(const struct run *run);
 const char *run_label(const struct run *run); /* "collector.0" */
 /* The link that the row consumes, or "". */

@@ -153,16 +153,14 @@ static int open_http(struct run *run, struct err *err)
 static int init(struct run *run, struct err *err)
 {
 	struct metrics *m = run_state(run);
-	char *endpoint =
-	    xasprintf("ipc://%s/stats", run_config(run)->pipeline->run_dir);
-	int rc;
+	char endpoint[256];
 
 	m->registry = registry_new();
 	m->status = status_new();
-	rc = bus_stats_in_open(&m->in, run_bus(run), endpoint, on_stats, run,
-			       err);
-	free(endpoint);
-	if (rc != 0 || open_http(run, err) != 0)
+	if (conf_stats_endpoint(run_config(run), endpoint, err) != 0 ||
+	    bus_stats_in_open(&m->in, run_bus(run), endpoint, on_stats, run,
+			      err) != 0 ||
+	    open_http(run, err) != 0)
 		return -1;
 	run_ready(run);
 	return 0;
