@@ -31,7 +31,7 @@ static const struct backend *const backends[] = {
 /* A batch handed to the backend: enough to account for its delivery. */
 struct handed {
 	uint64_t next;
-	int64_t created_at_us;
+	int64_t created_at_us, handed_mono_us;
 	uint32_t events;
 };
 
@@ -71,8 +71,12 @@ static void pump(struct run *run)
 			break;
 		h = &state->handed[(state->handed_first + state->handed_count) %
 				   IN_FLIGHT];
-		*h = (struct handed){next, b->header.created_at_us,
-				     b->header.events};
+		*h = (struct handed){
+		    .next = next,
+		    .created_at_us = b->header.created_at_us,
+		    .handed_mono_us = loop_now_mono_us(run_loop(run)),
+		    .events = b->header.events,
+		};
 		taken = state->backend->produce(state->handle, b, next);
 		batch_unref(&b);
 		if (!taken)
@@ -96,35 +100,26 @@ static void on_log_failed(void *arg, const struct err *err)
 	run_status(arg, err->text);
 }
 
-static uint64_t *sent_counter(struct run *run)
-{
-	struct eventhub_publisher_counters *counters = run_counters(run);
-
-	switch (conf_of(run)->backend) {
-	case BACKEND_CONSOLE:
-		return &counters->sent_console;
-	case BACKEND_NULL:
-		return &counters->sent_null;
-	default:
-		return &counters->sent_file;
-	}
-}
-
 static void on_delivered(void *arg, uint64_t position, const void *saved,
 			 size_t bytes)
 {
 	struct run *run = arg;
 	struct publisher *state = run_state(run);
 	struct eventhub_publisher_counters *counters = run_counters(run);
-	uint64_t *sent = sent_counter(run);
+	int kind = conf_of(run)->backend;
 	int64_t now_us = clock_wall_us();
+	bool flushed = false;
 
 	while (state->handed_count) {
 		struct handed *h = &state->handed[state->handed_first];
 
 		if (h->next > position)
 			break;
-		*sent += h->events;
+		if (!flushed)
+			counter_observe(&counters->flush[kind],
+					clock_mono_us() - h->handed_mono_us);
+		flushed = true;
+		counters->sent[kind] += h->events;
 		counter_observe_many(&counters->end_to_end,
 				     now_us - h->created_at_us, h->events);
 		state->handed_first = (state->handed_first + 1) % IN_FLIGHT;
@@ -238,7 +233,12 @@ static void stats(struct run *run)
 {
 	struct publisher *state = run_state(run);
 	struct eventhub_publisher_counters *counters = run_counters(run);
+	int64_t buffered = 0;
 
+	for (uint32_t i = 0; i < state->handed_count; i++)
+		buffered +=
+		    state->handed[(state->handed_first + i) % IN_FLIGHT].events;
+	counters->buffered[conf_of(run)->backend] = buffered;
 	sink_get_stats(state->sink, &counters->spool, &counters->bus);
 	counters->backlog_bytes =
 	    (int64_t)(counters->spool.end - counters->spool.first);

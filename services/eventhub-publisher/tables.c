@@ -48,14 +48,25 @@ const struct conf_table eventhub_publisher_conf_table = {
 
 #define COUNTER(f) offsetof(struct eventhub_publisher_counters, f)
 
+/* One row for each kind of sink. */
+#define KIND(name, type, cell, kind, doc)                                   \
+	{                                                                   \
+		name, type, COUNTER(cell), "sink_type=\"" kind "\"", 1, doc \
+	}
+#define EACH_KIND(name, type, field, doc)                             \
+	KIND(name, type, field[BACKEND_FILE], "file", doc),           \
+	    KIND(name, type, field[BACKEND_CONSOLE], "console", doc), \
+	    KIND(name, type, field[BACKEND_NULL], "null", doc)
+
 static const struct counter_row counters[] = {
-    {"business_telemetry_events_sent_total", COUNTER_TOTAL, COUNTER(sent_file),
-     "sink_type=\"file\"", 1, "Events delivered for good, by kind of sink."},
-    {"business_telemetry_events_sent_total", COUNTER_TOTAL,
-     COUNTER(sent_console), "sink_type=\"console\"", 1,
-     "Events delivered for good, by kind of sink."},
-    {"business_telemetry_events_sent_total", COUNTER_TOTAL, COUNTER(sent_null),
-     "sink_type=\"null\"", 1, "Events delivered for good, by kind of sink."},
+    EACH_KIND("business_telemetry_events_sent_total", COUNTER_TOTAL, sent,
+	      "Events delivered for good, by kind of sink."),
+    EACH_KIND("business_telemetry_buffer_size", COUNTER_GAUGE, buffered,
+	      "Events on their way into the sink, by kind of sink."),
+    EACH_KIND(
+	"business_telemetry_flush_duration_seconds", COUNTER_HISTOGRAM, flush,
+	"From handing events to the sink until they are delivered, by kind "
+	"of sink."),
     {"weft_event_to_sink_seconds", COUNTER_HISTOGRAM, COUNTER(end_to_end), "",
      1, "From acceptance at the source to delivery, per event."},
     {"weft_delivery_failures_total", COUNTER_TOTAL, COUNTER(failures), "", 1,

@@ -8,7 +8,7 @@
 #include "conf/conf.h"
 #include "spool/spool.h"
 
-enum backend_choice { BACKEND_FILE, BACKEND_CONSOLE, BACKEND_NULL };
+enum backend_choice { BACKEND_FILE, BACKEND_CONSOLE, BACKEND_NULL, BACKENDS };
 
 struct eventhub_publisher_conf {
 	int backend; /* enum backend_choice */
@@ -27,7 +27,10 @@ struct eventhub_publisher_conf {
 struct eventhub_publisher_counters {
 	struct bus_stats bus;
 	struct spool_stats spool;
-	uint64_t sent_file, sent_console, sent_null; /* events delivered */
+	/* By enum backend_choice. */
+	uint64_t sent[BACKENDS];    /* events delivered */
+	int64_t buffered[BACKENDS]; /* events handed over, not delivered */
+	struct counter_histogram flush[BACKENDS]; /* handed over -> delivered */
 	uint64_t failures;
 	struct counter_histogram end_to_end; /* accepted -> delivered */
 	int64_t backlog_bytes;		     /* in the log, not delivered */

@@ -138,6 +138,27 @@ def test_every_counter_served_is_in_the_manual(pipeline):
         assert f"| `{name}` |" in manual, f"{name} is not in the manual"
 
 
+def test_dashboards_of_the_old_service_find_their_names(pipeline):
+    pipeline.start()
+    assert post(pipeline, {"event_type": "order.placed", "order_id": "O-1",
+                           "event_source": "shop"}).status_code == 202
+    assert post(pipeline, {"event_type": "nothing"}).status_code == 422
+    prefix = "business_telemetry_"
+    wanted = [
+        'events_received_total{event_type="order.placed",source="shop"} 1',
+        'events_sent_total{sink_type="file"} 1',
+        'events_failed_total{error_type="no_contract",sink_type="collector"} 1',
+        'buffer_size{sink_type="file"} 0',
+        'flush_duration_seconds_count{sink_type="file"} 1',
+    ]
+
+    def missing():
+        text = requests.get(pipeline.metrics_url + "/metrics", timeout=10).text
+        lines = text.splitlines()
+        return [one for one in wanted if prefix + one not in lines]
+    wait_for(lambda: not missing(), what=missing)
+
+
 def test_values_arrive_as_they_were_sent(pipeline):
     pipeline.start()
     event = (
