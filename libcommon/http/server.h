@@ -135,8 +135,9 @@ void http_respond(struct http_request *r, unsigned status,
 		  const char *content_type, const void *body, size_t bytes);
 
 /*
- * Answers with {"error":{"code":…,"message":…}}, the form of all errors of the
- * server itself, too.
+ * Answers with {"success":false,"error":{"code":…,"message":…},"message":…},
+ * the form of all errors of the server itself, too. (The outer members are
+ * those that clients of older collectors look at.)
  */
 void http_respond_error(struct http_request *r, unsigned status,
 			const char *code, const char *message);

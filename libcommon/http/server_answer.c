@@ -166,11 +166,13 @@ void http_respond_error(struct http_request *r, unsigned status,
 {
 	struct buf body = {0};
 
-	buf_text(&body, "{\"error\":{\"code\":\"");
+	buf_text(&body, "{\"success\":false,\"error\":{\"code\":\"");
 	buf_json_escape(&body, code, strlen(code));
 	buf_text(&body, "\",\"message\":\"");
 	buf_json_escape(&body, message, strlen(message));
-	buf_text(&body, "\"}}\n");
+	buf_text(&body, "\"},\"message\":\"");
+	buf_json_escape(&body, message, strlen(message));
+	buf_text(&body, "\"}\n");
 	http_respond(r, status, "application/json", body.data, body.used);
 	buf_free(&body);
 }

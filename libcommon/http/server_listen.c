@@ -24,9 +24,11 @@ static void refuse_connection(struct http_server *s, int fd)
 	static const char answer[] =
 	    "HTTP/1.1 503 Service Unavailable\r\n"
 	    "Content-Type: application/json\r\n"
-	    "Content-Length: 86\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
-	    "{\"error\":{\"code\":\"too_many_connections\","
-	    "\"message\":\"all are in use; try again later\"}}\n";
+	    "Content-Length: 146\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
+	    "{\"success\":false,\"error\":{\"code\":"
+	    "\"too_many_connections\",\"message\":"
+	    "\"all are in use; try again later\"},"
+	    "\"message\":\"all are in use; try again later\"}\n";
 	char away[4096];
 
 	s->counters.refused_connections++;

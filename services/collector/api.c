@@ -131,7 +131,7 @@ static void refuse_method(struct http_request *r, const struct api_route *route)
 	snprintf(methods, sizeof(methods), "%s, OPTIONS", route->methods);
 	snprintf(text, sizeof(text), "%s takes %s", route->path, methods);
 	http_add_header(r, "Allow", methods);
-	reply_error(r, 405, "method_not_allowed", text);
+	http_respond_error(r, 405, "method_not_allowed", text);
 }
 
 static struct http_slice sent_key(const struct http_request *r)
@@ -160,18 +160,20 @@ static bool check_key(struct collector *c, struct http_request *r)
 	key = sent.at ? keys_find(c->keys, sent.at, sent.bytes) : NULL;
 	if (!key) {
 		http_add_header(r, "WWW-Authenticate", "Bearer realm=\"weft\"");
-		reply_error(r, 401, "unauthorized",
-			    sent.at ? "this API key is not known"
-				    : "send an API key as X-API-Key or as "
-				      "Authorization: Bearer");
+		http_respond_error(r, 401, "unauthorized",
+				   sent.at
+				       ? "this API key is not known"
+				       : "send an API key as X-API-Key or as "
+					 "Authorization: Bearer");
 		return false;
 	}
 	if (!key_admits(key, loop_now_mono_us(run_loop(c->run)), &retry_s)) {
 		snprintf(text, sizeof(text), "%" PRId64, retry_s);
 		http_add_header(r, "Retry-After", text);
-		reply_error(r, 429, "rate_limited",
-			    "this API key sends faster than its rate; wait as "
-			    "Retry-After says");
+		http_respond_error(
+		    r, 429, "rate_limited",
+		    "this API key sends faster than its rate; wait as "
+		    "Retry-After says");
 		return false;
 	}
 	http_set_context(r, key);
@@ -185,7 +187,7 @@ static bool check_ready(struct collector *c, struct http_request *r)
 	if (!why)
 		return true;
 	http_add_header(r, "Retry-After", "1");
-	reply_error(r, 503, code, why);
+	http_respond_error(r, 503, code, why);
 	return false;
 }
 

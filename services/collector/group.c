@@ -99,7 +99,7 @@ static void refuse(struct group *g, struct ticket *t, const char *code,
 		   const char *message)
 {
 	http_add_header(t->r, "Retry-After", "1");
-	reply_error(t->r, 503, code, message);
+	http_respond_error(t->r, 503, code, message);
 	give_ticket(g, t);
 }
 

@@ -97,10 +97,10 @@ bool post_check(struct collector *c, struct http_request *r)
 			"application/json, application/x-ndjson, "
 			"application/cloudevents+json, "
 			"application/cloudevents-batch+json");
-	reply_error(r, 415, "unsupported_media_type",
-		    "send application/json, application/x-ndjson, "
-		    "application/cloudevents+json or "
-		    "application/cloudevents-batch+json, in UTF-8");
+	http_respond_error(r, 415, "unsupported_media_type",
+			   "send application/json, application/x-ndjson, "
+			   "application/cloudevents+json or "
+			   "application/cloudevents-batch+json, in UTF-8");
 	return false;
 }
 
@@ -261,11 +261,12 @@ static void post(struct collector *c, struct http_request *r,
 	/* The body took its time: it may have become different since. */
 	if (why) {
 		http_add_header(r, "Retry-After", "1");
-		reply_error(r, 503, code, why);
+		http_respond_error(r, 503, code, why);
 		return;
 	}
 	if (!http_body(r).bytes && !shape->binary) {
-		reply_error(r, 400, "malformed_json", "the body is empty");
+		http_respond_error(r, 400, "malformed_json",
+				   "the body is empty");
 		return;
 	}
 	take_events(c, r, shape);

@@ -10,22 +10,6 @@ static void append_string(struct buf *out, const char *text)
 	buf_char(out, '"');
 }
 
-void reply_error(struct http_request *r, unsigned status, const char *code,
-		 const char *message)
-{
-	struct buf body = {0};
-
-	buf_text(&body, "{\"success\":false,\"error\":{\"code\":");
-	append_string(&body, code);
-	buf_text(&body, ",\"message\":");
-	append_string(&body, message);
-	buf_text(&body, "},\"message\":");
-	append_string(&body, message);
-	buf_text(&body, "}\n");
-	http_respond(r, status, "application/json", body.data, body.used);
-	buf_free(&body);
-}
-
 static unsigned malformed(const struct intake_result *result, struct buf *out)
 {
 	char text[300];

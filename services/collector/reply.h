@@ -8,10 +8,6 @@
 #include "contract/intake.h"
 #include "http/server.h"
 
-/* {"success":false,"error":{"code":…,"message":…},"message":…} */
-void reply_error(struct http_request *r, unsigned status, const char *code,
-		 const char *message);
-
 /*
  * The answer to a request with events, accepted or not: 202 when at least one
  * was, 400 when the body was no JSON (with its byte offset), 413 when its only

@@ -43,7 +43,9 @@ def chunked(data, size):
 def test_broken_requests_end_in_one_answer(collector, data, status):
     said = collector.raw(data + GOOD)
     assert [answer[0] for answer in said] == [status]
-    assert json.loads(said[0][2])["error"]["message"]
+    body = json.loads(said[0][2])
+    assert body["success"] is False
+    assert body["message"] == body["error"]["message"]
     assert said[0][1]["connection"] == "close"
     assert collector.post("/events", order(1)).status_code == 202
 
@@ -104,6 +106,7 @@ def test_too_many_connections_are_told(folder):
         many = [collector.connect() for _ in range(3)]
         said = collector.raw(GOOD)
         assert said[0][0] == 503 and said[0][1]["retry-after"]
+        assert json.loads(said[0][2])["success"] is False
         for s in many:
             s.close()
         wait_for(lambda: collector.raw(GOOD, end=True)[0][0] == 202)
