@@ -181,7 +181,7 @@ struct bus_sink_options {
  * accept: appends the batch (borrowed) to the sink's log. 0 when it was taken:
  * the lane's next sequence is expected from then on. -1 with *err when it
  * cannot take it now: the batch is kept and offered again after
- * bus_sink_resume(), and nothing more is read.
+ * bus_sink_resume() and at each tick, and nothing more is read.
  */
 struct bus_sink_events {
 	int (*accept)(void *arg, struct batch *b, struct err *err);
@@ -209,7 +209,7 @@ void bus_sink_begin(struct bus_sink *s);
  * durable: acks them. */
 void bus_sink_durable(struct bus_sink *s, uint64_t accepted);
 
-/* Offers a refused batch again and reads on. */
+/* Offers a refused batch again at once, without waiting for the tick. */
 void bus_sink_resume(struct bus_sink *s);
 
 /*

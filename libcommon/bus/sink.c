@@ -165,6 +165,11 @@ static bool turn(void *arg)
 
 	if (!s->begun)
 		return false;
+	/* A log frees space when nobody tells: after its checkpoint. */
+	if (s->publisher.ticked) {
+		s->publisher.ticked = false;
+		bus_sink_resume(s);
+	}
 	more = read_batches(s);
 	publisher_turn(&s->publisher);
 	return more;

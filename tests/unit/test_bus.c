@@ -312,6 +312,23 @@ static void test_full_sink_stops_the_source(void **state)
 	net_close(&net);
 }
 
+/* Room that comes back behind the last delivery is told by nobody. */
+static void test_room_is_found_without_a_resume(void **state)
+{
+	struct net net;
+
+	(void)state;
+	net_init(&net, 1, 1, 1);
+	net_open(&net);
+	net.sinks[0].full = true;
+	source_add(&net.sources[0], 10);
+	net_turns(&net, 400000);
+	assert_int_equal(net.sources[0].freed, 0);
+	net.sinks[0].full = false;
+	net_finish(&net, true);
+	net_close(&net);
+}
+
 /* Far slower than any timeout of the protocol, but talking: no resend. */
 static void test_slowness_is_no_evidence(void **state)
 {
@@ -684,6 +701,7 @@ int main(void)
 	    cmocka_unit_test(test_added_sink_gets_a_new_epoch),
 	    cmocka_unit_test(test_changed_peers_need_a_new_epoch),
 	    cmocka_unit_test(test_full_sink_stops_the_source),
+	    cmocka_unit_test(test_room_is_found_without_a_resume),
 	    cmocka_unit_test(test_slowness_is_no_evidence),
 	    cmocka_unit_test(test_unheard_sink_acks_nothing),
 	    cmocka_unit_test(test_silence_is_evidence),
