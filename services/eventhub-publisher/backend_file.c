@@ -143,6 +143,7 @@ static void on_wake(void *arg)
 {
 	struct file_backend *f = arg;
 	struct buf state;
+	struct err err;
 	uint64_t delivered;
 	bool failed;
 
@@ -153,13 +154,15 @@ static void on_wake(void *arg)
 	f->state = (struct buf){0};
 	failed = f->failed;
 	f->failed = false;
+	err = f->err;
 	pthread_mutex_unlock(&f->lock);
 	if (delivered)
 		f->events.delivered(f->events.arg, delivered, state.data,
 				    state.used);
 	buf_free(&state);
+	/* Its owner closes f in this call. */
 	if (failed)
-		f->events.failed(f->events.arg, &f->err);
+		f->events.failed(f->events.arg, &err);
 }
 
 static int start_worker(struct file_backend *f, struct err *err)

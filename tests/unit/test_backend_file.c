@@ -1,0 +1,99 @@
+/*
+ * The file backend: what its owner may do when it fails.
+ * LINK: services/eventhub-publisher/backend_file.c
+ * LINK: services/eventhub-publisher/outfiles.c
+ */
+#include <malloc.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "services/eventhub-publisher/backend.h"
+
+#define PATIENCE_US INT64_C(15000000)
+
+struct owner {
+	void *backend;
+	char why[ERR_TEXT_BYTES];
+};
+
+static void on_delivered(void *arg, uint64_t position, const void *state,
+			 size_t bytes)
+{
+	(void)arg;
+	(void)position;
+	(void)state;
+	(void)bytes;
+}
+
+/* As the publisher does: closes first, then says why. */
+static void on_failed(void *arg, const struct err *err)
+{
+	struct owner *o = arg;
+
+	backend_file.close(&o->backend);
+	snprintf(o->why, sizeof(o->why), "%s", err->text);
+}
+
+static struct batch *one_event(void)
+{
+	struct batch_builder *w = batch_builder_new();
+	struct batch_header header = {.created_at_us = 1};
+	struct batch_event event = {
+	    .bytes = 2, .stream = batch_builder_stream(w, "order", 5)};
+	struct batch *b;
+
+	memcpy(batch_builder_room(w, 3), "{}\n", 3);
+	batch_builder_commit(w, 3);
+	batch_builder_event(w, &event);
+	b = batch_builder_seal(w, &header);
+	batch_builder_free(&w);
+	return b;
+}
+
+static void test_the_reason_outlives_the_backend(void **state)
+{
+	char dir[] = "/tmp/weft-backend-XXXXXX";
+	struct eventhub_publisher_conf conf = {
+	    .path = dir, .rotate_size = 1 << 20, .sync_interval = 1000};
+	struct loop *loop = loop_new();
+	struct backend_options options = {
+	    .loop = loop, .conf = &conf, .log_tag = "3f2a9c01"};
+	struct owner o = {0};
+	struct backend_events events = {on_delivered, on_failed, &o};
+	int64_t until_us = clock_mono_us() + PATIENCE_US;
+	struct batch *b = one_event();
+	struct err err;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(backend_file.open(&o.backend, &options, &events, &err),
+			 0);
+	assert_int_equal(rmdir(dir), 0);
+	assert_true(backend_file.produce(o.backend, b, 100));
+	while (o.backend && clock_mono_us() < until_us)
+		loop_turn(loop, 10000);
+	assert_null(o.backend);
+	assert_non_null(strstr(o.why, "cannot open /tmp/weft-backend-"));
+	batch_unref(&b);
+	loop_free(&loop);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_the_reason_outlives_the_backend),
+	};
+
+	/* What is freed reads as rubbish at once. */
+	mallopt(M_PERTURB, 0x5a);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
