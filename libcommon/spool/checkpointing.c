@@ -111,8 +111,7 @@ static void unlink_freed(struct spool *s, uint64_t first)
 
 /* ---- the checkpoint ---- */
 
-/* What is to be written now. Under the mutex. */
-static void snapshot(const struct spool *s, struct checkpoint *c)
+void spool_snapshot(const struct spool *s, struct checkpoint *c)
 {
 	memset(c, 0, sizeof(*c));
 	c->ids = s->ids;
@@ -127,24 +126,20 @@ static void snapshot(const struct spool *s, struct checkpoint *c)
 		c->first = c->covered;
 }
 
-int spool_write_checkpoint(struct spool *s, struct err *err)
+int spool_write_checkpoint(struct spool *s, const struct checkpoint *c,
+			   struct err *err)
 {
-	struct checkpoint c;
-	int rc;
+	int rc = checkpoint_write(s->dir, c, err);
 
-	pthread_mutex_lock(&s->mutex);
-	snapshot(s, &c);
-	pthread_mutex_unlock(&s->mutex);
-	rc = checkpoint_write(s->dir, &c, err);
 	if (rc != 0 && (err->code == ENOSPC || err->code == EDQUOT) &&
 	    spool_release_reserve(s))
-		rc = checkpoint_write(s->dir, &c, err);
+		rc = checkpoint_write(s->dir, c, err);
 	if (rc != 0)
 		return -1;
 	pthread_mutex_lock(&s->mutex);
-	s->checkpoint_at = c.durable;
+	s->checkpoint_at = c->durable;
 	pthread_mutex_unlock(&s->mutex);
-	unlink_freed(s, c.first);
+	unlink_freed(s, c->first);
 	spool_hold_reserve(s);
 	return 0;
 }

@@ -343,16 +343,18 @@ static bool checkpoint_ready(struct spool *s)
 static void checkpoint(struct spool *s)
 {
 	uint64_t request = s->request_done;
+	struct checkpoint snapshot;
 	struct err err = {0};
 	int rc;
 
 	promote_saved(s);
+	spool_snapshot(s, &snapshot);
 	/* Without what was saved last it answers nobody. */
 	if (!s->saved.data)
 		request = s->request;
 	s->checkpoint_wanted = false;
 	pthread_mutex_unlock(&s->mutex);
-	rc = spool_write_checkpoint(s, &err);
+	rc = spool_write_checkpoint(s, &snapshot, &err);
 	pthread_mutex_lock(&s->mutex);
 	if (rc == 0) {
 		s->request_done = request;

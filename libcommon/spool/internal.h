@@ -164,8 +164,16 @@ void spool_kick(struct spool *s);
 /* As spool_kick, after an append: one that may wait for its time does. */
 void spool_kick_appended(struct spool *s);
 
-/* checkpointing.c: one attempt, commit thread without the mutex. */
-int spool_write_checkpoint(struct spool *s, struct err *err) MUST_CHECK;
+/*
+ * checkpointing.c: what a checkpoint says now. Under the mutex, and under the
+ * same hold of it in which what the application saved last became current: a
+ * position freed in between would be freed in no state of the application's.
+ * Its data is s->current's, which only the commit thread replaces.
+ */
+void spool_snapshot(const struct spool *s, struct checkpoint *c);
+/* One attempt to write it; commit thread, without the mutex. */
+int spool_write_checkpoint(struct spool *s, const struct checkpoint *c,
+			   struct err *err) MUST_CHECK;
 /* Takes or re-establishes the reserve, best effort. */
 void spool_hold_reserve(struct spool *s);
 /* Gives it up for work that frees space; false when there was none. */
