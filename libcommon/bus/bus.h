@@ -113,7 +113,8 @@ void bus_source_kick(struct bus_source *s);
 
 /*
  * Replaces the set of peers (scaling, reload); asks for a new epoch, and sends
- * and frees nothing until it has begun. -1 with *err: all is as before.
+ * and frees nothing until it has begun. The same set again changes nothing. -1
+ * with *err: all is as before.
  */
 int bus_source_set_peers(struct bus_source *s, const struct bus_endpoint *peers,
 			 uint32_t count, struct err *err) MUST_CHECK;

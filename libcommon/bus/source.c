@@ -119,6 +119,19 @@ static int check_peers(const struct bus_endpoint *peers, uint32_t count,
 	return 0;
 }
 
+static bool same_peers(const struct bus_source *s,
+		       const struct bus_endpoint *peers, uint32_t count)
+{
+	if (count != s->peer_count)
+		return false;
+	for (uint32_t i = 0; i < count; i++)
+		if (peers[i].instance != s->peers[i]->at.instance ||
+		    strcmp(peers[i].data, s->peers[i]->at.data) != 0 ||
+		    strcmp(peers[i].state, s->peers[i]->at.state) != 0)
+			return false;
+	return true;
+}
+
 int bus_source_set_peers(struct bus_source *s, const struct bus_endpoint *peers,
 			 uint32_t count, struct err *err)
 {
@@ -126,6 +139,8 @@ int bus_source_set_peers(struct bus_source *s, const struct bus_endpoint *peers,
 
 	if (check_peers(peers, count, err) != 0)
 		return -1;
+	if (same_peers(s, peers, count))
+		return 0;
 	for (uint32_t i = 0; i < count; i++) {
 		made[i] = peer_open(s->bus, &peers[i], err);
 		if (made[i])

@@ -252,6 +252,18 @@ def test_kill_of_everything_loses_nothing(pipeline, load):
     wait_delivered(pipeline, acknowledged)
 
 
+def test_reload_under_load_repeats_nothing(pipeline, load):
+    pipeline.start()
+    run = load("--rate", 10000, "--count", 30000)
+    for _ in range(5):
+        seen = len(run.acknowledged())
+        wait_for(lambda: len(run.acknowledged()) > seen + 3000)
+        assert pipeline.ctl("reload").code == 0
+    run.finish()
+    found = wait_delivered(pipeline, run.acknowledged())
+    assert sorted(found) == sorted(run.acknowledged())
+
+
 def test_stop_leaves_nothing_in_flight(pipeline, load):
     pipeline.start()
     run = load("--count", 20000)

@@ -284,6 +284,27 @@ static void test_changed_peers_need_a_new_epoch(void **state)
 	net_close(&net);
 }
 
+/* A new epoch repeats at the sinks what was in flight. */
+static void test_the_same_peers_again_change_nothing(void **state)
+{
+	struct bus_endpoint peers[2];
+	struct net net;
+	struct err err;
+
+	(void)state;
+	net_init(&net, 1, 2, 1);
+	net_open(&net);
+	source_add(&net.sources[0], 100);
+	net_turns(&net, 5000);
+	net_peers(&net, peers, 2);
+	assert_int_equal(
+	    bus_source_set_peers(net.sources[0].source, peers, 2, &err), 0);
+	source_add(&net.sources[0], 100);
+	net_finish(&net, true);
+	assert_int_equal(net.sources[0].begins, 0);
+	net_close(&net);
+}
+
 /* ---- back-pressure and slowness ---- */
 
 static void test_full_sink_stops_the_source(void **state)
@@ -700,6 +721,7 @@ int main(void)
 	    cmocka_unit_test(test_sink_with_a_new_log_gets_a_new_epoch),
 	    cmocka_unit_test(test_added_sink_gets_a_new_epoch),
 	    cmocka_unit_test(test_changed_peers_need_a_new_epoch),
+	    cmocka_unit_test(test_the_same_peers_again_change_nothing),
 	    cmocka_unit_test(test_full_sink_stops_the_source),
 	    cmocka_unit_test(test_room_is_found_without_a_resume),
 	    cmocka_unit_test(test_slowness_is_no_evidence),
