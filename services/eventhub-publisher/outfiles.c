@@ -12,6 +12,7 @@
 
 #include "base/alloc.h"
 #include "base/durable.h"
+#include "base/log.h"
 
 #define STATE_VERSION 1
 #define FLUSH_BYTES   (256u << 10)
@@ -69,18 +70,48 @@ static struct outfile *find(struct outfiles *files, const char *stream,
 	return file;
 }
 
+static void next_number(struct outfiles *files, struct outfile *file)
+{
+	file->number++;
+	file->written = 0;
+	file->synced = 0;
+	files->new_names = true;
+}
+
+/* Opens the current file of a stream; one that was taken away stays gone. */
+static int open_current(struct outfiles *files, struct outfile *file,
+			struct err *err)
+{
+	int create = file->written ? 0 : O_CREAT;
+	char *path = name_of(files, file);
+
+	file->fd = open(path, O_WRONLY | O_CLOEXEC | create, 0640);
+	if (file->fd < 0 && errno == ENOENT && !create) {
+		log_warn("output_file_gone",
+			 "path=%s bytes=%" PRIu64 " action=\"somebody took it "
+			 "away; delivery goes on in the next\"",
+			 path, file->written);
+		next_number(files, file);
+		free(path);
+		path = name_of(files, file);
+		file->fd = open(path, O_WRONLY | O_CLOEXEC | O_CREAT, 0640);
+	}
+	if (file->fd < 0)
+		err_errno(err, errno, "cannot open %s", path);
+	free(path);
+	return file->fd < 0 ? -1 : 0;
+}
+
 /* Opens the current file of a stream and cuts it to what is known of it. */
 static int ready(struct outfiles *files, struct outfile *file, struct err *err)
 {
-	char *path = name_of(files, file);
 	struct stat st;
+	char *path;
 	int rc = -1;
 
-	file->fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0640);
-	if (file->fd < 0) {
-		err_errno(err, errno, "cannot open %s", path);
-		goto out;
-	}
+	if (open_current(files, file, err) != 0)
+		return -1;
+	path = name_of(files, file);
 	if (fstat(file->fd, &st) != 0) {
 		err_errno(err, errno, "cannot stat %s", path);
 		goto out;
@@ -126,10 +157,7 @@ static int rotate(struct outfiles *files, struct outfile *file, struct err *err)
 		return -1;
 	close(file->fd);
 	file->fd = -1;
-	file->number++;
-	file->written = 0;
-	file->synced = 0;
-	files->new_names = true;
+	next_number(files, file);
 	return 0;
 }
 
@@ -304,9 +332,7 @@ static void begin_anew(struct outfiles *files)
 
 		close(file->fd);
 		file->fd = -1;
-		file->number++;
-		file->written = 0;
-		file->synced = 0;
+		next_number(files, file);
 	}
 }
 

@@ -228,6 +228,25 @@ static void test_a_file_cut_by_others_is_refused(void **state)
 	free(path);
 }
 
+static void test_a_file_taken_away_ends_there(void **state)
+{
+	struct world *w = *state;
+	char *path = xasprintf("%s/order-3f2a9c01-000001.ndjson", w->dir);
+
+	reopen(w, 1 << 20);
+	write_lines(w, (const char *[]){"order:{\"n\":1}", NULL});
+	sync_and_save(w);
+	outfiles_close(&w->files);
+	assert_int_equal(unlink(path), 0);
+	reopen(w, 1 << 20);
+	write_lines(w, (const char *[]){"order:{\"n\":2}", NULL});
+	sync_and_save(w);
+	reopen(w, 1 << 20);
+	assert_file(w, "order-3f2a9c01-000002.ndjson", "{\"n\":2}\n");
+	assert_false(exists(w, "order-3f2a9c01-000001.ndjson"));
+	free(path);
+}
+
 static void test_foreign_state_is_refused(void **state)
 {
 	struct world *w = *state;
@@ -248,6 +267,7 @@ int main(void)
 	    TEST(test_rotation_over_a_crash),
 	    TEST(test_fresh_files_after_a_failed_sync),
 	    TEST(test_a_file_cut_by_others_is_refused),
+	    TEST(test_a_file_taken_away_ends_there),
 	    TEST(test_foreign_state_is_refused),
 	};
 
