@@ -111,6 +111,17 @@ static void unlink_freed(struct spool *s, uint64_t first)
 
 /* ---- the checkpoint ---- */
 
+bool spool_frees_a_segment(const struct spool *s)
+{
+	const struct segments *t = &s->segments;
+
+	if (!t->count || t->list[0].end > s->first)
+		return false;
+	return t->count > 1 || (s->first == s->end &&
+				t->list[0].end - t->list[0].base >=
+				    (uint64_t)s->options.segment_bytes / 2);
+}
+
 void spool_snapshot(const struct spool *s, struct checkpoint *c)
 {
 	memset(c, 0, sizeof(*c));
@@ -121,9 +132,15 @@ void spool_snapshot(const struct spool *s, struct checkpoint *c)
 	c->covered = s->current.position;
 	c->data = s->current.data;
 	c->bytes = s->current.bytes;
-	/* Nothing goes that the application's part does not describe. */
+	/*
+	 * Nothing goes that the application's part does not describe: what came
+	 * after it, and what was freed after it, for it says that this is still
+	 * to be done.
+	 */
 	if (s->events.saving && c->first > c->covered)
 		c->first = c->covered;
+	if (s->events.saving && c->first > s->current.first)
+		c->first = s->current.first;
 }
 
 int spool_write_checkpoint(struct spool *s, const struct checkpoint *c,

@@ -360,6 +360,10 @@ static void checkpoint(struct spool *s)
 		s->request_done = request;
 		s->commit.checkpoint_backoff_us = 0;
 		s->checkpoint_retry_us = 0;
+		/* Freed while this was under way: nobody asks again. */
+		if (s->events.saving && s->first > snapshot.first &&
+		    spool_frees_a_segment(s))
+			s->checkpoint_due = true;
 		/* Space may have come free. */
 		if (s->failing == ENOSPC)
 			s->retry_us = 0;

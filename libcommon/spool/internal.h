@@ -57,6 +57,7 @@ uint64_t ring_find(const struct spool_ring *ring, uint64_t position);
 /* The application's part of a checkpoint, owned. */
 struct spool_part {
 	uint64_t position;
+	uint64_t first; /* what was freed when it was saved */
 	char *data;
 	size_t bytes;
 };
@@ -171,6 +172,8 @@ void spool_kick_appended(struct spool *s);
  * Its data is s->current's, which only the commit thread replaces.
  */
 void spool_snapshot(const struct spool *s, struct checkpoint *c);
+/* Whether a checkpoint now would let a segment go. Under the mutex. */
+bool spool_frees_a_segment(const struct spool *s);
 /* One attempt to write it; commit thread, without the mutex. */
 int spool_write_checkpoint(struct spool *s, const struct checkpoint *c,
 			   struct err *err) MUST_CHECK;

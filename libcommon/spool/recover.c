@@ -272,6 +272,7 @@ static void adopt(struct spool *s, struct view *v)
 	s->written = s->ring.tail;
 	s->checkpoint_at = c->durable;
 	s->current.position = c->covered;
+	s->current.first = c->first;
 	if (c->bytes) {
 		s->current.data = xmemdup0(c->data, c->bytes);
 		s->current.bytes = c->bytes;

@@ -380,6 +380,7 @@ void spool_save(struct spool *s, uint64_t position, const void *data,
 	pthread_mutex_lock(&s->mutex);
 	free(s->saved.data);
 	s->saved.position = position;
+	s->saved.first = s->first;
 	s->saved.data = copy;
 	s->saved.bytes = bytes;
 	pthread_mutex_unlock(&s->mutex);
@@ -424,18 +425,6 @@ int spool_checkpoint_now(struct spool *s, struct err *err)
 	return rc;
 }
 
-/* Whether a checkpoint now would let a segment go. Under the mutex. */
-static bool frees_a_segment(const struct spool *s)
-{
-	const struct segments *t = &s->segments;
-
-	if (!t->count || t->list[0].end > s->first)
-		return false;
-	return t->count > 1 || (s->first == s->end &&
-				t->list[0].end - t->list[0].base >=
-				    (uint64_t)s->options.segment_bytes / 2);
-}
-
 void spool_free_before(struct spool *s, uint64_t position)
 {
 	bool wake = false;
@@ -445,7 +434,7 @@ void spool_free_before(struct spool *s, uint64_t position)
 		position = s->durable;
 	if (position > s->first) {
 		s->first = position;
-		wake = frees_a_segment(s) && !s->checkpoint_due &&
+		wake = spool_frees_a_segment(s) && !s->checkpoint_due &&
 		       !s->checkpoint_wanted;
 		s->checkpoint_due |= wake;
 	}

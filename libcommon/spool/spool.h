@@ -83,8 +83,8 @@ struct spool_stats {
  *    segment can go, and at close): call spool_save(s, durable, …) with what
  *    is to be remembered of the records before `durable`, the position that
  *    `committed` told last. Nothing is freed that the saved part does not
- *    describe. NULL when what is saved does not depend on the records, or is
- *    saved often enough without being asked.
+ *    describe, nor what was freed after it was saved. NULL when what is saved
+ * does not depend on the records, or is saved often enough without being asked.
  */
 struct spool_events {
 	void (*recovered)(void *arg, const struct spool_record *record);

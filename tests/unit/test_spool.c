@@ -410,15 +410,40 @@ static void test_freeing_waits_for_what_is_saved(void **state)
 	append(t, 1, 1, 100);
 	wait_durable(t);
 	second = append(t, 2, 1, 100);
-	spool_save(t->spool, second, "one", 3);
 	wait_durable(t);
 	spool_free_before(t->spool, stats_of(t).end);
+	spool_save(t->spool, second, "one", 3);
 	assert_int_equal(checkpoint(t), 0);
 	crash_log(t);
 	open_log(t);
 	assert_int_equal(stats_of(t).first, second);
 	assert_int_equal(t->recovered_count, 1);
 	assert_int_equal(t->recovered[0], 2);
+}
+
+/* What was saved says of records freed behind it that they are to be done. */
+static void test_freeing_waits_for_the_next_saving(void **state)
+{
+	struct log_test *t = *state;
+	uint64_t second;
+
+	t->events.saving = save_count;
+	open_log(t);
+	append(t, 1, 1, 100);
+	second = append(t, 2, 1, 100);
+	wait_durable(t);
+	spool_save(t->spool, stats_of(t).durable, "none done", 9);
+	spool_free_before(t->spool, second);
+	assert_int_equal(checkpoint(t), 0);
+	crash_log(t);
+	open_log(t);
+	assert_int_equal(stats_of(t).first, 0);
+	spool_free_before(t->spool, second);
+	spool_save(t->spool, stats_of(t).durable, "one done", 8);
+	assert_int_equal(checkpoint(t), 0);
+	crash_log(t);
+	open_log(t);
+	assert_int_equal(stats_of(t).first, second);
 }
 
 static void test_checkpoints_coalesce_and_all_are_answered(void **state)
@@ -556,6 +581,7 @@ int main(void)
 	    LOG_TEST(test_what_is_saved_comes_back),
 	    LOG_TEST(test_checkpoints_bound_what_an_open_scans),
 	    LOG_TEST(test_freeing_waits_for_what_is_saved),
+	    LOG_TEST(test_freeing_waits_for_the_next_saving),
 	    LOG_TEST(test_checkpoints_coalesce_and_all_are_answered),
 	    LOG_TEST(test_a_second_opener_is_told_who_holds_the_log),
 	    LOG_TEST(test_walking_a_running_log),
