@@ -131,7 +131,8 @@ static bool is_dir(const char *path)
 
 /*
  * The log that a person means by `name`, owned by the caller: a log's
- * directory, the directory of its instance, or the instance's name.
+ * directory, the directory of its instance, or the instance's name. NULL after
+ * saying why not.
  */
 static char *find_log(const struct spool_args *a, const char *name)
 {
@@ -147,6 +148,14 @@ static char *find_log(const struct spool_args *a, const char *name)
 	if (!state_dir)
 		return NULL;
 	log = xasprintf("%s/%s/log", state_dir, name);
+	if (!is_dir(log)) {
+		fprintf(stderr,
+			"pipelinectl spool: there is no log \"%s\" in %s; "
+			"`pipelinectl spool ls` lists them\n",
+			name, state_dir);
+		free(log);
+		log = NULL;
+	}
 	free(state_dir);
 	return log;
 }
@@ -165,6 +174,10 @@ static int list_logs(const char *state_dir, char ***logs, size_t *count,
 
 	*logs = NULL;
 	*count = 0;
+	if (!d && errno == ENOENT)
+		return err_set(err, ENOENT,
+			       "there is no log yet, nor the directory %s",
+			       state_dir);
 	if (!d)
 		return err_errno(err, errno, "cannot list %s", state_dir);
 	while (*count < MOST_LOGS && (entry = readdir(d))) {

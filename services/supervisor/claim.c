@@ -65,13 +65,25 @@ static int check_run_dir(const char *path, struct err *err)
 	return 0;
 }
 
+static int make_dir(const char *key, const char *path, struct err *err)
+{
+	if (durable_mkdir(path, err) == 0)
+		return 0;
+	if (err->code == EACCES || err->code == EROFS)
+		err_wrap(
+		    err,
+		    "pipeline.%s must be a directory that uid %u may write",
+		    key, (unsigned)geteuid());
+	return -1;
+}
+
 static int make_dirs(struct supervisor *s, struct err *err)
 {
 	const struct conf_pipeline *p = s->conf->pipeline;
 
-	if (durable_mkdir(p->run_dir, err) != 0 ||
-	    durable_mkdir(p->state_dir, err) != 0 ||
-	    durable_mkdir(p->log_dir, err) != 0 ||
+	if (make_dir("run_dir", p->run_dir, err) != 0 ||
+	    make_dir("state_dir", p->state_dir, err) != 0 ||
+	    make_dir("log_dir", p->log_dir, err) != 0 ||
 	    check_run_dir(p->run_dir, err) != 0)
 		return -1;
 	s->run_dir = xstrdup(p->run_dir);

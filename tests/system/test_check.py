@@ -258,10 +258,32 @@ def test_a_missing_directory_of_contracts_is_named_with_its_key(ctl, folder):
     assert "pipeline.contracts" in said
 
 
-def test_logs_before_the_first_start_say_that_there_are_none(ctl):
+def test_logs_that_are_not_there_are_named(ctl, folder):
     done = ctl("logs", config='pipeline = { state_dir = "state"; };\n')
     assert done.code == 1
     assert "nothing has been logged yet" in done.err
+    done = ctl("spool", "ls")
+    assert (done.code, done.out) == (1, "")
+    assert "there is no log yet" in done.err
+    (folder / "state").mkdir()
+    done = ctl("spool", "show", "collector")
+    assert (done.code, done.out) == (1, "")
+    assert 'no log "collector"' in done.err and "spool ls" in done.err
+
+
+def test_a_start_without_rights_names_the_key_to_change(ctl, folder):
+    config = 'pipeline = { run_dir = "closed/run"; state_dir = "s"; };\n'
+    assert ctl("check", config=config).code == 0
+    (folder / "closed").mkdir()
+    (folder / "closed").chmod(0o555)
+    done = Result(subprocess.run(
+        ["setpriv", "--bounding-set=-all", "--inh-caps=-all", PIPELINECTL,
+         "start", "--config", folder / "weft.conf"] if os.geteuid() == 0 else
+        [PIPELINECTL, "start", "--config", folder / "weft.conf"],
+        timeout=60, capture_output=True, text=True, check=False))
+    assert done.code == 1
+    assert "pipeline.run_dir must be a directory that uid" in done.err
+    assert "Permission denied" in done.err
 
 
 @pytest.mark.parametrize("arguments, code", [(["--help"], 0),
