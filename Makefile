@@ -266,6 +266,8 @@ install: all ## install to DESTDIR and PREFIX
 		$(INSTALL_DATA) etc/$$f $$t; done; \
 	for f in $(wildcard packaging/man/*.[1-8]); do \
 		$(INSTALL_DATA) $$f $$d/share/man/man$${f##*.}/$${f##*/}; done; \
+	$(INSTALL_DATA) packaging/completions/pipelinectl.bash \
+		$$d/share/bash-completion/completions/pipelinectl; \
 	$(INSTALL_DATA) LICENSE $$d/share/doc/weft/LICENSE
 
 clean: ## remove what was built

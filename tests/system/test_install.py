@@ -22,6 +22,9 @@ def install(folder):
 def test_an_installed_tree_runs_from_where_it_lies(pipeline, folder):
     install(folder)
     etc = folder / "etc" / "weft"
+    assert (folder / "usr/share/man/man1/pipelinectl.1").is_file()
+    assert (folder / "usr/share/bash-completion/completions/pipelinectl"
+            ).is_file()
     assert sorted(p.name for p in etc.iterdir()) == ["contracts", "weft.conf"]
     config = folder / "my.conf"
     config.write_text(
