@@ -142,7 +142,7 @@ static const struct counter_row counters[] = {
     {"weft_bus_epochs_total", COUNTER_TOTAL, COUNTER(bus.epochs), "", 1,
      "Epochs begun."},
     {"weft_bus_evidence_total", COUNTER_TOTAL, COUNTER(bus.evidence), "", 1,
-     "Times that there was evidence of a loss, and batches went again."},
+     "Times that something on the way may have been lost."},
     {"weft_bus_unacked_batches", COUNTER_GAUGE, COUNTER(bus.unacked_batches),
      "", 1, "Batches sent and not acknowledged yet."},
     {"weft_bus_unacked_bytes", COUNTER_GAUGE, COUNTER(bus.unacked_bytes), "", 1,
