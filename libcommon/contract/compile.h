@@ -52,7 +52,7 @@ struct declared_list {
 	uint32_t count, room;
 };
 
-/* Appends `file:line: text` to the report; a line of -1 stands for none. */
+/* Appends `file:line: text` to the report; line 0: `file: text`. */
 void report_error(struct compiler *c, const config_setting_t *at,
 		  const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void report_warning(struct compiler *c, const config_setting_t *at,

@@ -71,7 +71,8 @@ struct contract {
 	const char *topic;	   /* eventhub.topic or NULL */
 };
 
-/* All that was wrong with a directory: one line each, `file:line: what`. */
+/* All that was wrong with a directory: one line each, `file:line: what`, or
+ * `file: what` when it is not about one line. */
 struct contract_report {
 	struct buf lines;
 	uint32_t errors;

@@ -172,14 +172,14 @@ static void read_sources(struct compiler *c, const char *dir)
 	int count = scandir(dir, &names, is_contract, by_name);
 
 	if (count < 0)
-		report_line(c, true, dir, -1,
+		report_line(c, true, dir, 0,
 			    "cannot read the directory of contracts: %s; "
 			    "pipeline.contracts says where it is",
 			    strerror(errno));
 	else if (count == 0)
-		report_line(c, true, dir, -1, "no contract (*.conf) in it");
+		report_line(c, true, dir, 0, "no contract (*.conf) in it");
 	if (count > MAX_FILES)
-		report_line(c, true, dir, -1, "over %d contracts", MAX_FILES);
+		report_line(c, true, dir, 0, "over %d contracts", MAX_FILES);
 	else if (count > 0) {
 		c->sources = xcalloc((size_t)count, sizeof(*c->sources));
 		c->source_count = (uint32_t)count;

@@ -14,8 +14,7 @@ void report_line(struct compiler *c, bool error, const char *path, int line,
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	if (line == 0)
-		line = 1; /* libconfig's root has none */
+	/* A whole file, libconfig's root, has no line. */
 	if (line > 0)
 		snprintf(number, sizeof(number), ":%d", line);
 	snprintf(whole, sizeof(whole), "%s%s: %s%s\n", path, number,

@@ -129,9 +129,9 @@ static void problems_name_file_line_and_what_was_meant(void **state)
 	    {"name = \"t\";\nversion = 1;\nidentiy = [\"a\"];",
 	     "3: unknown key \"identiy\" in a contract; did you mean "
 	     "\"identity\"?"},
-	    {"name = \"t\";\nversion = 1", "1: identity is missing"},
+	    {"name = \"t\";\nversion = 1", " identity is missing"},
 	    {"name = \"t\";\nversion = ;", "2: syntax error"},
-	    {"version = 1;", "1: the contract has no name"},
+	    {"version = 1;", " the contract has no name"},
 	    {"name = \"a b\"; version = 1;", "1: name \"a b\" must be"},
 	    {"name = \"t\"; version = 0; identity = [];",
 	     "1: version must be given, from 1 to 65535"},
@@ -277,7 +277,7 @@ static void keys_of_a_contract_are_checked(void **state)
 	     "1: \"nulls\" must be one of \"omit\", \"emit\""},
 	    {"name = \"t\"; version = 1; identity = [\"a\"]; fields = ("
 	     "{ name = \"a\"; type = \"string\"; });",
-	     "1: unknown_fields = \"keep\" needs a field "
+	     " unknown_fields = \"keep\" needs a field "
 	     "\"custom_properties\""},
 	    {"name = \"t\"; version = 1; identity = [\"a\"]; "
 	     "unknown_column = \"a\"; fields = ("
