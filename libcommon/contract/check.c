@@ -208,8 +208,9 @@ static bool check_decimal(const struct rule *r, const yyjson_val *v,
 	if (json_len(v) > MAX_NUMBER_BYTES && type <= YYJSON_TYPE_STR)
 		return out_of_type(r, v, f, "is longer than 400 characters");
 	if (type == YYJSON_TYPE_RAW || type == YYJSON_TYPE_STR)
-		result = decimal_parse(v->uni.str, json_len(v), r->precision,
-				       r->scale, &value);
+		result = (r->action & ACTION_ROUND ? decimal_round
+						   : decimal_parse)(
+		    v->uni.str, json_len(v), r->precision, r->scale, &value);
 	if (result == DECIMAL_NOT_A_NUMBER)
 		return wrong_type(r, v, f, "a number");
 	if (result == DECIMAL_TOO_LARGE) {

@@ -126,7 +126,8 @@ static void compile_filled(struct compiler *c, struct model *m)
 		    r->value == VALUE_UUID)
 			bit_set(filled, i);
 		m->gathered_count += r->gathered;
-		/* Filled, hashed or flagged: each is at most this long. */
+		/* Filled, hashed, rounded or flagged: each is at most this
+		 * long. */
 		m->grow_bytes +=
 		    r->key.bytes + r->fill.bytes + 80 + r->name_bytes + 24;
 	}

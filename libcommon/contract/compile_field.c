@@ -26,6 +26,7 @@ static const struct known_key field_keys[] = {
     {"const", KEY_ANY, false},
     {"env", CONFIG_TYPE_STRING, false},
     {"nulls", CONFIG_TYPE_STRING, false},
+    {"round", CONFIG_TYPE_BOOL, false},
     {"fields", CONFIG_TYPE_LIST, false},
     {"compute", KEY_ANY, true},
     {"compute_when", KEY_ANY, true},
@@ -53,6 +54,7 @@ static const struct known_key nested_keys[] = {
     {"mask", KEY_ANY, true},
     {"value", KEY_ANY, true},
     {"nulls", KEY_ANY, true},
+    {"round", KEY_ANY, true},
     {NULL, 0, false},
 };
 
@@ -289,6 +291,18 @@ uint32_t declared_word(struct compiler *c, const struct declared *d,
 	return 0;
 }
 
+/* Behind compile_value: a default is written as it is, and must be exact. */
+static void compile_round(struct compiler *c, const struct declared *d,
+			  struct rule *r)
+{
+	if (!declared_bool(d, "round"))
+		return;
+	r->action |= ACTION_ROUND;
+	if (r->type != CONTRACT_DECIMAL)
+		report_error(c, declared_get(d, "round"),
+			     "round of \"%s\" is for decimals", d->name);
+}
+
 static void compile_top(struct compiler *c, const struct declared *d, bool emit,
 			struct rule *r, struct contract_field *f)
 {
@@ -306,6 +320,7 @@ static void compile_top(struct compiler *c, const struct declared *d, bool emit,
 	compile_from(c, d, r);
 	compile_mask(c, d, r, f);
 	compile_value(c, d, r, f);
+	compile_round(c, d, r);
 	if (strcasecmp(d->name, MODEL_DQ_FLAGS) == 0)
 		report_error(c, declared_at(d),
 			     "field \"%s\" is made by on_violation = \"flag\" "

@@ -84,6 +84,8 @@ static const char *unfit_key(const struct rule *r)
 		return "and so must have a plain type";
 	if (r->field->on_violation != CONTRACT_REJECT)
 		return "so its on_violation must be \"reject\"";
+	if (r->action & ACTION_ROUND)
+		return "so it cannot be rounded";
 	if (r->gathered)
 		return "where a from of several or nested paths is not "
 		       "supported yet";

@@ -13,6 +13,10 @@ struct number {
 	int digits;    /* significant ones, leading zeros not counted */
 	int zeros;     /* trailing ones of those, held back */
 	int exponent;
+	int kept;    /* digits that are in value */
+	int next;    /* the 39th digit */
+	bool beyond; /* a digit other than 0 is behind that */
+	int shift;   /* tens from the last digit up to the scale */
 	decimal_value value;
 };
 
@@ -32,11 +36,16 @@ static void add_digit(struct number *n, int digit)
 	if (n->digits > DECIMAL_MAX_PRECISION) {
 		n->too_long = true;
 		n->zeros = 0;
+		if (n->digits == DECIMAL_MAX_PRECISION + 1)
+			n->next = digit;
+		else
+			n->beyond = true;
 		return;
 	}
 	for (; n->zeros; n->zeros--)
 		n->value *= 10;
 	n->value = n->value * 10 + digit;
+	n->kept = n->digits;
 }
 
 static bool read_digits(struct number *n, bool fraction)
@@ -90,28 +99,112 @@ static bool read_number(struct number *n)
 	return n->at == n->end;
 }
 
+/* Brings n->value to the scale if that is possible without rounding. */
+static enum decimal_result fit(struct number *n, unsigned precision,
+			       unsigned scale)
+{
+	if (!read_number(n))
+		return DECIMAL_NOT_A_NUMBER;
+	if (n->digits == 0)
+		return DECIMAL_OK;
+	n->shift = n->exponent + n->zeros + (int)scale;
+	if (n->digits + n->shift > (int)precision)
+		return DECIMAL_TOO_LARGE;
+	if (n->shift < 0 || n->too_long)
+		return DECIMAL_TOO_FINE;
+	for (int i = 0; i < n->shift; i++)
+		n->value *= 10;
+	return DECIMAL_OK;
+}
+
+/*
+ * Cuts n->value to the first `keep` of its digits, 0 to 38. Returns how what
+ * was behind them compares with half a unit of the last one: -1, 0 or 1.
+ */
+static int cut(struct number *n, int keep)
+{
+	decimal_value unit = 1, rest;
+
+	/* Digits up to the 38th that are not in value are zeros. */
+	for (; n->kept < keep; n->kept++)
+		n->value *= 10;
+	for (int i = keep; i < n->kept; i++)
+		unit *= 10;
+	if (unit == 1) {
+		if (keep < DECIMAL_MAX_PRECISION || n->next < 5)
+			return -1;
+		return n->next > 5 || n->beyond;
+	}
+	rest = n->value % unit;
+	n->value /= unit;
+	if (rest != unit / 2)
+		return rest < unit / 2 ? -1 : 1;
+	return n->too_long;
+}
+
+static enum decimal_result round_off(struct number *n, unsigned precision)
+{
+	int keep = n->digits + n->shift;
+	decimal_value limit = 1;
+	int half;
+
+	if (keep < 0) {
+		n->value = 0;
+		return DECIMAL_OK;
+	}
+	half = cut(n, keep);
+	n->value += half > 0 || (half == 0 && n->value % 2);
+	for (unsigned i = 0; i < precision; i++)
+		limit *= 10;
+	return n->value < limit ? DECIMAL_OK : DECIMAL_TOO_LARGE;
+}
+
 enum decimal_result decimal_parse(const char *text, size_t bytes,
 				  unsigned precision, unsigned scale,
 				  decimal_value *value)
 {
 	struct number n = {.at = text, .end = text + bytes};
-	int shift;
+	enum decimal_result result = fit(&n, precision, scale);
 
-	if (!read_number(&n))
-		return DECIMAL_NOT_A_NUMBER;
-	if (n.digits == 0) {
-		*value = 0;
-		return DECIMAL_OK;
+	if (result == DECIMAL_OK)
+		*value = n.negative ? -n.value : n.value;
+	return result;
+}
+
+enum decimal_result decimal_round(const char *text, size_t bytes,
+				  unsigned precision, unsigned scale,
+				  decimal_value *value)
+{
+	struct number n = {.at = text, .end = text + bytes};
+	enum decimal_result result = fit(&n, precision, scale);
+
+	if (result == DECIMAL_TOO_FINE)
+		result = round_off(&n, precision);
+	if (result == DECIMAL_OK)
+		*value = n.negative ? -n.value : n.value;
+	return result;
+}
+
+size_t decimal_format(decimal_value value, unsigned scale,
+		      char text[DECIMAL_TEXT_BYTES])
+{
+	char digits[DECIMAL_TEXT_BYTES];
+	size_t n = 0, at = 0;
+
+	if (value < 0)
+		text[at++] = '-';
+	for (; value || n <= scale; value /= 10) {
+		int digit = (int)(value % 10);
+
+		digits[n++] = (char)('0' + (digit < 0 ? -digit : digit));
 	}
-	shift = n.exponent + n.zeros + (int)scale;
-	if (n.digits + shift > (int)precision)
-		return DECIMAL_TOO_LARGE;
-	if (shift < 0 || n.too_long)
-		return DECIMAL_TOO_FINE;
-	for (; shift; shift--)
-		n.value *= 10;
-	*value = n.negative ? -n.value : n.value;
-	return DECIMAL_OK;
+	while (n) {
+		if (n == scale)
+			text[at++] = '.';
+		text[at++] = digits[--n];
+	}
+	text[at] = '\0';
+	return at;
 }
 
 int decimal_parse_integer(const char *text, size_t bytes, int64_t *value)

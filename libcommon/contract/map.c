@@ -124,6 +124,50 @@ static void put_masked(struct mapper *m, const struct rule *r,
 		     (uint32_t)(end - value) - 2);
 }
 
+/* True for a number, or the text of one, that may be finer than its scale. */
+static bool may_round(const struct rule *r, const struct json_member *member)
+{
+	uint8_t type = json_type(member->val);
+
+	return (type == YYJSON_TYPE_RAW || type == YYJSON_TYPE_STR) &&
+	       !decimal_is_short(member->val->uni.str, json_len(member->val),
+				 r->scale);
+}
+
+/* True when a copy of the member may not be what its rule wants. */
+static inline bool changes(const struct rule *r,
+			   const struct json_member *member)
+{
+	unsigned action = r->action & ~(unsigned)(ACTION_OBJECT | ACTION_NULL);
+
+	return action && (action != ACTION_ROUND || may_round(r, member));
+}
+
+/* The value rounded. False: it fits, and stays as it was sent. */
+static bool put_rounded(struct mapper *m, const struct rule *r,
+			const struct json_member *member)
+{
+	const char *text = member->val->uni.str;
+	size_t bytes = json_len(member->val);
+	char rounded[DECIMAL_TEXT_BYTES];
+	decimal_value value;
+	bool quoted = json_type(member->val) == YYJSON_TYPE_STR;
+
+	if (!may_round(r, member) ||
+	    decimal_parse(text, bytes, r->precision, r->scale, &value) !=
+		DECIMAL_TOO_FINE ||
+	    decimal_round(text, bytes, r->precision, r->scale, &value) !=
+		DECIMAL_OK)
+		return false;
+	bytes = decimal_format(value, r->scale, rounded);
+	if (quoted)
+		*m->line.at++ = '"';
+	m->line.at = put(m->line.at, rounded, bytes);
+	if (quoted)
+		*m->line.at++ = '"';
+	return true;
+}
+
 /* A member whose rule wants more than a copy. */
 static void put_changed(struct mapper *m, const struct rule *r,
 			struct json_member *member)
@@ -140,6 +184,8 @@ static void put_changed(struct mapper *m, const struct rule *r,
 		return;
 	}
 	open_member(l, r->key.text, r->key.bytes);
+	if ((r->action & ACTION_ROUND) && put_rounded(m, r, member))
+		return;
 	member->at = (uint32_t)(l->at - l->start);
 	l->at =
 	    put(l->at, member->value, (size_t)(member->end - member->value));
@@ -162,7 +208,7 @@ static void put_member(struct mapper *m, struct json_member *member, bool joins)
 		return;
 	if ((r->action & ACTION_OBJECT) && m->unknown_count)
 		return;
-	if (r->action & ~ACTION_OBJECT & ~ACTION_NULL) {
+	if (changes(r, member)) {
 		put_changed(m, r, member);
 		return;
 	}
@@ -300,9 +346,8 @@ bool map_is_plain(struct mapper *m)
 		if (member->rule == model->unknown_rule &&
 		    !json_is_null(member->val))
 			m->unknown_member = (int32_t)i;
-		if (r->action & ~ACTION_OBJECT & ~ACTION_NULL ||
-		    (json_is_null(member->val) &&
-		     (!r->emit_null || r->default_null)))
+		if (changes(r, member) || (json_is_null(member->val) &&
+					   (!r->emit_null || r->default_null)))
 			plain = false;
 		/* What is dropped or null with default_null gets filled. */
 		if (!(r->action & ACTION_DROP) &&

@@ -46,6 +46,7 @@ enum rule_action {
 	ACTION_DROP = 1 << 3,	/* value = …: what was sent does not count */
 	ACTION_NULL = 1 << 4,	/* default_null: a null takes the default */
 	ACTION_OBJECT = 1 << 5, /* unknown members go in here */
+	ACTION_ROUND = 1 << 6,	/* a decimal is rounded to its scale */
 };
 
 /* One path of `from`: names from the top of the event down. */

@@ -198,6 +198,29 @@ static void decimals(void **state)
 	    });
 }
 
+static void rounded_decimals(void **state)
+{
+	(void)state;
+	check_values("type = \"decimal(18,6)\"; round = true; min = 0; "
+		     "max = \"999999999999.5\";",
+		     (const struct value[]){
+			 {"0.30000000000000004", "ok"},
+			 {"\"12.499999999999998\"", "ok"},
+			 {"-0.0000005", "ok"},
+			 {"-0.00000051", "out_of_range"},
+			 {"999999999999.5000005", "ok"},
+			 {"999999999999.5000006", "out_of_range"},
+			 {"999999999999.9999995", "out_of_range"},
+			 {"1234567890123.0000001", "out_of_range"},
+			 {"1e-99999999999", "ok"},
+			 {"1e12", "out_of_range"},
+			 {"\"1e\"", "wrong_type"},
+			 {"\"0.3 \"", "wrong_type"},
+			 {"true", "wrong_type"},
+			 {NULL, NULL},
+		     });
+}
+
 static void booleans(void **state)
 {
 	(void)state;
@@ -332,6 +355,7 @@ int main(void)
 	    cmocka_unit_test(integers),
 	    cmocka_unit_test(doubles),
 	    cmocka_unit_test(decimals),
+	    cmocka_unit_test(rounded_decimals),
 	    cmocka_unit_test(booleans),
 	    cmocka_unit_test(times),
 	    cmocka_unit_test(containers),

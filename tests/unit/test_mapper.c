@@ -104,6 +104,66 @@ static void numbers_and_strings_stay_as_sent(void **state)
 		  "\"f\":\"\\ud83d\\ude00\\u00e9é😀\\/\\n\",\"x\":\"y\""));
 }
 
+#define ROUNDED \
+	HEAD ",{ name = \"p\"; type = \"decimal(18,6)\"; round = true; }" TAIL
+
+static void fine_decimals_are_rounded_and_others_stay_as_sent(void **state)
+{
+	static const char *const values[][2] = {
+	    {"0.30000000000000004", "0.300000"},
+	    {"\"12.499999999999998\"", "\"12.500000\""},
+	    {"\"\\u0031.00000051\"", "\"1.000001\""},
+	    {"-9.9999995", "-10.000000"},
+	    {"0.0000005", "0.000000"},
+	    {"0.0000015", "0.000002"},
+	    {"1e-9", "0.000000"},
+	    {"1.10", "1.10"},
+	    {"\"1.10\"", "\"1.10\""},
+	    {"1.100000000", "1.100000000"},
+	    {"1.5e3", "1.5e3"},
+	    {"-0", "-0"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(values) / sizeof(*values); i++) {
+		char *event =
+		    xasprintf(EVENT(",\"p\":%s,\"k\":\"v\""), values[i][0]);
+		char *wanted =
+		    xasprintf(EVENT(",\"p\":%s,\"k\":\"v\""), values[i][1]);
+
+		assert_maps(ROUNDED, event, wanted);
+		free(event);
+		free(wanted);
+	}
+	/* Behind a path and another name, and where it is flagged. */
+	assert_maps(HEAD ",{ name = \"p\"; type = \"decimal(5,2)\"; "
+			 "round = true; from = \"P\"; },"
+			 "{ name = \"q\"; type = \"decimal(5,2)\"; "
+			 "round = true; from = \"x.q\"; },"
+			 "{ name = \"r\"; type = \"decimal(5,2)\"; max = 1; "
+			 "round = true; on_violation = \"flag\"; }" TAIL,
+		    EVENT(",\"P\":0.125,\"x\":{\"q\":\"2.675\"},"
+			  "\"r\":1.006"),
+		    EVENT(",\"p\":0.12,\"r\":1.01,\"q\":\"2.68\","
+			  "\"dq_flags\":\"r:out_of_range\""));
+}
+
+static void a_rounding_field_costs_no_copy_when_nothing_is_rounded(void **state)
+{
+	struct contract_set *set = set_of_text(ROUNDED);
+	struct taken *t =
+	    take_text(set, INTAKE_ONE, EVENT(",\"p\":1.10,\"k\":\"v\""));
+	struct mapper_counts counts;
+	struct batch *out = map_batch(set, t->batch, &counts);
+
+	(void)state;
+	assert_int_equal(counts.copied, 1);
+	assert_int_equal(counts.mapped, 0);
+	batch_unref(&out);
+	taken_free(&t);
+	contract_set_unref(&set);
+}
+
 static void nulls_are_left_out_or_kept_or_defaulted(void **state)
 {
 	(void)state;
@@ -502,6 +562,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(what_needs_no_change_is_copied),
 	    cmocka_unit_test(numbers_and_strings_stay_as_sent),
+	    cmocka_unit_test(fine_decimals_are_rounded_and_others_stay_as_sent),
+	    cmocka_unit_test(
+		a_rounding_field_costs_no_copy_when_nothing_is_rounded),
 	    cmocka_unit_test(nulls_are_left_out_or_kept_or_defaulted),
 	    cmocka_unit_test(fields_are_renamed_and_gathered),
 	    cmocka_unit_test(what_is_assigned_goes_by_the_name_of_the_member),
