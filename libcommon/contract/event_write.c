@@ -2,6 +2,7 @@
 #include <xxhash.h>
 
 #include "contract/event.h"
+#include "contract/put.h"
 
 /* Between the parts of an identity of several fields. */
 #define PART_SEPARATOR '\x1f'
@@ -23,12 +24,6 @@ static bool is_assigned(const struct event *e, int32_t rule)
 	return (e->given_id && rule == m->id_rule) ||
 	       (e->given_time && rule == m->time_rule) ||
 	       (e->given_source && rule == m->source_rule);
-}
-
-static char *put(char *out, const char *text, size_t bytes)
-{
-	memcpy(out, text, bytes);
-	return out + bytes;
 }
 
 static char *put_value(char *out, const struct json_member *m, bool minify)
@@ -134,7 +129,7 @@ static uint32_t put_aside(struct batch_builder *w, const char *text,
 {
 	uint32_t offset = batch_builder_offset(w);
 
-	memcpy(batch_builder_room(w, bytes), text, bytes);
+	put(batch_builder_room(w, bytes), text, bytes);
 	batch_builder_commit(w, bytes);
 	return offset;
 }

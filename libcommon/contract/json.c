@@ -5,6 +5,7 @@
 #include <xxhash.h>
 
 #include "base/alloc.h"
+#include "contract/put.h"
 
 /* Parser memory kept from one text to the next; more is given back. */
 #define KEEP_BYTES (8u << 20)
@@ -86,7 +87,7 @@ yyjson_val *json_parse(struct json *j, const char *text, size_t bytes,
 	yyjson_doc *doc;
 
 	make_room(j, bytes);
-	memcpy(j->copy, text, bytes);
+	put(j->copy, text, bytes);
 	memset(j->copy + bytes, 0, YYJSON_PADDING_SIZE);
 	j->text = text;
 	j->bytes = bytes;

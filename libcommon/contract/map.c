@@ -4,12 +4,7 @@
 #include <xxhash.h>
 
 #include "base/uuid.h"
-
-static char *put(char *out, const char *text, size_t bytes)
-{
-	memcpy(out, text, bytes);
-	return out + bytes;
-}
+#include "contract/put.h"
 
 /* Copies the run that waits. */
 static void flush(struct line *l)
@@ -162,7 +157,8 @@ static bool put_rounded(struct mapper *m, const struct rule *r,
 	bytes = decimal_format(value, r->scale, rounded);
 	if (quoted)
 		*m->line.at++ = '"';
-	m->line.at = put(m->line.at, rounded, bytes);
+	memcpy(m->line.at, rounded, bytes);
+	m->line.at += bytes;
 	if (quoted)
 		*m->line.at++ = '"';
 	return true;

@@ -1,12 +1,7 @@
 #include "contract/map.h"
+#include "contract/put.h"
 
 #define KEEP_LAST 4
-
-static char *put(char *out, const char *text, size_t bytes)
-{
-	memcpy(out, text, bytes);
-	return out + bytes;
-}
 
 /* True for the first half of an escaped surrogate pair. */
 static bool is_high_surrogate(const char *at)

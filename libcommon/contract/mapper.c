@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "contract/map.h"
+#include "contract/put.h"
 
 struct mapper *mapper_new(void)
 {
@@ -64,7 +65,7 @@ static uint32_t put_aside(struct batch_builder *w, const char *text,
 {
 	uint32_t offset = batch_builder_offset(w);
 
-	memcpy(batch_builder_room(w, bytes), text, bytes);
+	put(batch_builder_room(w, bytes), text, bytes);
 	batch_builder_commit(w, bytes);
 	return offset;
 }
@@ -142,7 +143,7 @@ static size_t copy_line(struct mapper *m, char *line)
 	    {e->type_offset, e->type_bytes, &m->type},
 	};
 
-	memcpy(line, m->batch->payload + e->offset, e->bytes);
+	put(line, m->batch->payload + e->offset, e->bytes);
 	for (int i = 0; i < 3; i++)
 		if (slices[i].offset >= e->offset &&
 		    slices[i].offset - e->offset + slices[i].bytes <= e->bytes)
