@@ -96,7 +96,8 @@ static void compile_head(struct compiler *c, const struct source *s,
 	const char *doc = own_text(s, "doc");
 	int number = version ? config_setting_get_int(version) : 0;
 
-	m->pub.name = set_text(c->set, s->name, strlen(s->name));
+	m->name_bytes = strlen(s->name);
+	m->pub.name = set_text(c->set, s->name, m->name_bytes);
 	m->pub.file = s->file;
 	m->pub.doc = doc ? set_text(c->set, doc, strlen(doc)) : "";
 	if (number < 1 || number > UINT16_MAX)

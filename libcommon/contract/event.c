@@ -187,6 +187,7 @@ static bool check_member(struct intake *in, struct json_member *m)
 	if (json_is_null(m->val))
 		return true;
 	bit_set(e->filled, (uint32_t)m->rule);
+	e->member_of[m->rule] = (uint32_t)(m - in->json.members);
 	r = &e->model->shape.rules[m->rule];
 	if (r->value != VALUE_SENT ||
 	    (e->envelope_id && m->rule == e->model->id_rule))
@@ -208,6 +209,7 @@ static bool check_gathered(struct intake *in)
 		if (!v)
 			continue;
 		bit_set(e->filled, i);
+		e->member_of[i] = EVENT_NO_MEMBER;
 		if (!check_value(r, v, false, &in->finding) &&
 		    r->field->on_violation == CONTRACT_REJECT)
 			return false;

@@ -11,6 +11,8 @@
 /* Three members: names of at most 200 bytes, values of at most 128. */
 #define EVENT_ASSIGNED_BYTES 1024
 
+#define EVENT_NO_MEMBER UINT32_MAX
+
 /* The members of an event are json.members[first … member_count). */
 struct event {
 	const char *start; /* of its text; NULL when it is put together anew */
@@ -33,8 +35,8 @@ struct event {
 	char id[UUID_TEXT_BYTES];
 	uint64_t seen[MODEL_SEEN_WORDS];
 	uint64_t filled[MODEL_SEEN_WORDS]; /* with a value that is not null */
-	int32_t
-	    member_of[4]; /* members of type, id, key: see enum event_slot */
+	/* The member of each field in `filled`, if it is one. */
+	uint32_t member_of[MODEL_MAX_FIELDS];
 };
 
 struct intake {

@@ -91,14 +91,12 @@ static size_t line_room(const struct intake_run *run)
 static const struct json_member *member_of(const struct intake *in,
 					   int32_t rule)
 {
-	const struct json *j = &in->json;
+	uint32_t i;
 
 	if (rule < 0 || !bit_get(in->event.filled, (uint32_t)rule))
 		return NULL;
-	for (uint32_t i = in->event.first; i < j->member_count; i++)
-		if (j->members[i].rule == rule)
-			return &j->members[i];
-	return NULL;
+	i = in->event.member_of[rule];
+	return i == EVENT_NO_MEMBER ? NULL : &in->json.members[i];
 }
 
 /* The unescaped text of a field's value. */
@@ -224,8 +222,8 @@ static uint16_t stream_of(struct intake_run *run)
 	uint16_t *cached = &run->in->streams[m->index];
 
 	if (!*cached) {
-		uint16_t stream = batch_builder_stream(run->w, m->pub.name,
-						       strlen(m->pub.name));
+		uint16_t stream =
+		    batch_builder_stream(run->w, m->pub.name, m->name_bytes);
 
 		if (stream == BATCH_NO_STREAM)
 			return stream;

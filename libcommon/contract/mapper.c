@@ -112,7 +112,7 @@ static void commit(struct mapper *m, struct batch_builder *w, size_t bytes)
 	entry.offset = m->line_offset = batch_builder_offset(w);
 	entry.bytes = (uint32_t)bytes;
 	entry.stream =
-	    batch_builder_stream(w, model->pub.name, strlen(model->pub.name));
+	    batch_builder_stream(w, model->pub.name, model->name_bytes);
 	entry.version = model->pub.version;
 	/* A masked value that could not be written must not show here. */
 	if (!m->key.known && has_mask(model, model->partition_rule))

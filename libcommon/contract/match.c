@@ -66,12 +66,13 @@ const struct model *match_name(const struct contract_set *set, const char *name,
 {
 	for (uint64_t at = name_hash(name, bytes);; at++) {
 		uint32_t i = set->name_slots[at & set->name_mask];
-		const char *other;
+		const struct model *m;
 
 		if (!i)
 			return NULL;
-		other = set->models[i - 1]->pub.name;
-		if (strlen(other) == bytes && same_bytes(other, name, bytes))
-			return set->models[i - 1];
+		m = set->models[i - 1];
+		if (m->name_bytes == bytes &&
+		    same_bytes(m->pub.name, name, bytes))
+			return m;
 	}
 }

@@ -117,6 +117,7 @@ struct match_rule {
 /* A contract as it runs; `pub` is what others see. */
 struct model {
 	struct contract pub;
+	size_t name_bytes;
 	uint32_t index; /* in its set */
 	struct shape shape;
 	enum unknown_fields unknown;
