@@ -124,6 +124,8 @@ static void remove_files(const struct contract_set *set, const char *dir)
 /*
  * Written beside its place and renamed, so that a pinned set is whole or not
  * there. Several processes may pin the same set at once; the first one wins.
+ * Whoever finds it there syncs its name too: the one that renamed it may not
+ * have got that far, and a batch that names the set is to be durable now.
  */
 int contract_set_pin(const struct contract_set *set, const char *dir,
 		     struct err *err)
@@ -133,17 +135,16 @@ int contract_set_pin(const struct contract_set *set, const char *dir,
 	struct stat st;
 	int result = 0;
 
-	if (stat(place, &st) == 0)
-		goto out;
-	result = write_files(set, fresh, err);
-	if (result == 0 && rename(fresh, place) < 0 && errno != EEXIST &&
-	    errno != ENOTEMPTY)
-		result = err_errno(err, errno, "cannot rename %s to %s", fresh,
-				   place);
-	remove_files(set, fresh);
+	if (stat(place, &st) != 0) {
+		result = write_files(set, fresh, err);
+		if (result == 0 && rename(fresh, place) < 0 &&
+		    errno != EEXIST && errno != ENOTEMPTY)
+			result = err_errno(err, errno, "cannot rename %s to %s",
+					   fresh, place);
+		remove_files(set, fresh);
+	}
 	if (result == 0)
 		result = durable_sync_dir(dir, err);
-out:
 	free(place);
 	free(fresh);
 	return result;
