@@ -8,14 +8,30 @@
 #include "bus/wire.h"
 
 /*
- * Cumulative: an ack that was missed is in the next. A lane of ours that we did
- * not send on shows a log that was restored from a copy: its numbers were given
- * out before, and what is sent under them now would be ignored as duplicates,
- * yet acked.
+ * A lane of ours that we did not send on shows a log that was restored from a
+ * copy: its numbers were given out before, and what is sent under them now
+ * would be ignored as duplicates, yet acked.
+ */
+static void take_ack(struct bus_source *s, uint32_t i, uint64_t through)
+{
+	const struct window_lane *l = &s->window.lanes[i];
+
+	if (through + 1 < l->first)
+		source_need_epoch(s, "a sink lost what it had acked");
+	else if (l->end == 1 || window_ack(&s->window, i, through) != 0)
+		source_need_epoch(s, "this epoch was used before");
+}
+
+/*
+ * Cumulative: an ack that was missed is in the next. A complete state without
+ * the lane says that a sink has nothing of it: what was acked before is lost
+ * there, and the sink would wait for it for ever.
  */
 static void take_acks(struct bus_source *s, uint32_t i,
 		      const struct state *state)
 {
+	bool named = false;
+
 	for (uint32_t k = 0; k < state->lane_count; k++) {
 		const struct state_lane *l = &state->lanes[k];
 
@@ -27,11 +43,13 @@ static void take_acks(struct bus_source *s, uint32_t i,
 		if (l->lane.epoch > s->epoch)
 			source_need_epoch(
 			    s, "a newer epoch of this source is known");
-		else if (l->lane.epoch == s->epoch &&
-			 (s->window.lanes[i].end == 1 ||
-			  window_ack(&s->window, i, l->through) != 0))
-			source_need_epoch(s, "this epoch was used before");
+		if (l->lane.epoch != s->epoch)
+			continue;
+		named = true;
+		take_ack(s, i, l->through);
 	}
+	if (state->complete && !named && s->window.lanes[i].first > 1)
+		source_need_epoch(s, "a sink lost what it had acked");
 }
 
 static void take_history(struct bus_source *s, struct peer *p)
@@ -65,12 +83,13 @@ static void hear(struct bus_source *s, uint32_t i, const struct state *state)
 	p->heard_mono_us = clock_mono_us();
 	p->incarnation = state->incarnation;
 	p->generation = state->generation;
-	if (s->begun)
-		take_acks(s, i, state);
 	if (state->complete) {
 		p->history = state->history;
 		take_history(s, p);
 	}
+	/* Behind the history: sinks that have changed may know less. */
+	if (s->begun)
+		take_acks(s, i, state);
 	if (evidence && l->first < l->send) {
 		s->stats.evidence++;
 		log_info("resend", "peer=%s from=%" PRIu64 " batches=%" PRIu64,

@@ -304,6 +304,32 @@ static void test_source_begins_anew_with_another_history(void **state)
 	stage_close(&g);
 }
 
+/* A sink whose disk lost a record expects what the source has freed. */
+static void test_source_leaves_a_lane_that_a_sink_lost(void **state)
+{
+	struct stage g;
+	struct played *p = source_stage(&g, 10);
+	struct test_source *s = &g.net.sources[0];
+
+	(void)state;
+	UNTIL(&g, p->count == 10);
+	ack(&g, 1, 4);
+	UNTIL(&g, s->freed == 4);
+	ack(&g, 1, 3);
+	UNTIL(&g, p->count == 16);
+	assert_int_equal(p->last.lane.epoch, 2);
+	assert_sequence(p, 10, 1);
+	assert_true(p->last.flags & BATCH_REPLAY);
+	/* One that lost the whole lane does not name it any more. */
+	ack(&g, 2, 2);
+	UNTIL(&g, s->freed == 6);
+	p->state.lane_count = 0;
+	UNTIL(&g, p->count == 20);
+	assert_int_equal(p->last.lane.epoch, 3);
+	assert_int_equal(s->begins, 2);
+	stage_close(&g);
+}
+
 static void test_source_ignores_acks_of_others(void **state)
 {
 	struct stage g;
@@ -688,6 +714,7 @@ int main(void)
 	    cmocka_unit_test(test_source_leaves_a_used_epoch),
 	    cmocka_unit_test(test_source_wants_a_state_of_each_epoch),
 	    cmocka_unit_test(test_source_begins_anew_with_another_history),
+	    cmocka_unit_test(test_source_leaves_a_lane_that_a_sink_lost),
 	    cmocka_unit_test(test_source_ignores_acks_of_others),
 	    cmocka_unit_test(test_source_counts_bad_states),
 	    cmocka_unit_test(test_relay_passes_evidence_on),
