@@ -171,6 +171,7 @@ static void compile_contract(struct compiler *c, const struct source *s)
 			       "takes it (abstract = true for one that is only "
 			       "extended)",
 			       s->name);
+	m->definition = source_definition(s);
 	m->index = c->set->count;
 	c->set->models[c->set->count++] = m;
 }

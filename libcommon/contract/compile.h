@@ -67,6 +67,12 @@ void check_keys(struct compiler *c, const config_setting_t *group,
 /* A key of a contract or of what it extends, the nearest; or NULL. */
 const config_setting_t *source_get(const struct source *s, const char *key);
 
+/*
+ * A hash of what a contract says: its own keys and those it extends, without
+ * comments, docs and versions.
+ */
+uint64_t source_definition(const struct source *s);
+
 /* The text of a setting, or NULL when it is NULL or no string. */
 const char *setting_text(const config_setting_t *s);
 

@@ -104,10 +104,20 @@ const struct contract *contract_set_find(const struct contract_set *set,
 
 /*
  * Keeps a copy of the set's files as <dir>/<16 hex digits of the hash>/,
- * synced, so that batches that name it can be mapped after the files changed.
+ * synced, so that batches that name it can be mapped after the files changed,
+ * and notes in <dir>/newest that it is the last one.
  */
 int contract_set_pin(const struct contract_set *set, const char *dir,
 		     struct err *err) MUST_CHECK;
+
+/*
+ * Compares a set with the one that contract_set_pin() kept last in `dir`. -1
+ * when a contract says something else than it did under the same version,
+ * comments and docs apart; what was kept under one version of a contract must
+ * mean one thing. 0 when none was kept, or it cannot be read.
+ */
+int contract_set_check_versions(const struct contract_set *set, const char *dir,
+				struct err *err) MUST_CHECK;
 
 /* Loads a pinned set. ENOENT when it was never pinned there. */
 int contract_set_load_pinned(struct contract_set **set, const char *dir,

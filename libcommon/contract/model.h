@@ -118,7 +118,8 @@ struct match_rule {
 struct model {
 	struct contract pub;
 	size_t name_bytes;
-	uint32_t index; /* in its set */
+	uint32_t index;	     /* in its set */
+	uint64_t definition; /* a hash of all that it says, docs apart */
 	struct shape shape;
 	enum unknown_fields unknown;
 	int32_t unknown_rule; /* of the unknown column, or -1 */

@@ -121,6 +121,82 @@ static void remove_files(const struct contract_set *set, const char *dir)
 	rmdir(dir);
 }
 
+#define NEWEST_BYTES 17 /* 16 hex digits and a line feed */
+
+/* The hash in <dir>/newest, or 0. */
+static uint64_t read_newest(const char *dir)
+{
+	char *path = xasprintf("%s/newest", dir), *data = NULL;
+	uint64_t hash = 0;
+	size_t bytes;
+	struct err ignored;
+
+	if (durable_read(path, NEWEST_BYTES, &data, &bytes, &ignored) == 0)
+		hash = strtoull(data, NULL, 16);
+	free(data);
+	free(path);
+	return hash;
+}
+
+/* Several processes may write it at once, so each has a file of its own. */
+static int write_newest(const char *dir, uint64_t hash, struct err *err)
+{
+	char text[NEWEST_BYTES + 1];
+	char *path, *fresh;
+	int result;
+
+	if (read_newest(dir) == hash)
+		return 0;
+	path = xasprintf("%s/newest", dir);
+	fresh = xasprintf("%s.%d.tmp", path, (int)getpid());
+	snprintf(text, sizeof(text), "%016" PRIx64 "\n", hash);
+	result = durable_replace(fresh, text, NEWEST_BYTES, err);
+	if (result == 0 && rename(fresh, path) < 0)
+		result = err_errno(err, errno, "cannot rename %s to %s", fresh,
+				   path);
+	if (result == 0)
+		result = durable_sync_dir(dir, err);
+	free(path);
+	free(fresh);
+	return result;
+}
+
+int contract_set_check_versions(const struct contract_set *set, const char *dir,
+				struct err *err)
+{
+	static const uint8_t secret[32]; /* nothing is masked here */
+	uint64_t newest = read_newest(dir);
+	const struct model *first = NULL;
+	struct contract_set *old;
+	struct err ignored;
+	uint32_t count = 0;
+
+	if (!newest || newest == set->hash ||
+	    contract_set_load_pinned(&old, dir, newest, secret, sizeof(secret),
+				     &ignored) < 0)
+		return 0;
+	for (uint32_t i = 0; i < set->count; i++) {
+		const struct model *m = set->models[i];
+		const struct model *was =
+		    match_name(old, m->pub.name, m->name_bytes);
+
+		if (!was || was->pub.version != m->pub.version ||
+		    was->definition == m->definition)
+			continue;
+		if (!count++)
+			first = m;
+	}
+	contract_set_unref(&old);
+	if (!count)
+		return 0;
+	return err_set(err, EINVAL,
+		       "%s: contract %s version %u was changed since it was "
+		       "used (set %016" PRIx64 "), in this file or in one that "
+		       "it extends; raise its version (%u contracts in all)",
+		       first->pub.file, first->pub.name, first->pub.version,
+		       newest, count);
+}
+
 /*
  * Written beside its place and renamed, so that a pinned set is whole or not
  * there. Several processes may pin the same set at once; the first one wins.
@@ -145,6 +221,8 @@ int contract_set_pin(const struct contract_set *set, const char *dir,
 	}
 	if (result == 0)
 		result = durable_sync_dir(dir, err);
+	if (result == 0)
+		result = write_newest(dir, set->hash, err);
 	free(place);
 	free(fresh);
 	return result;

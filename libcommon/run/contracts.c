@@ -29,6 +29,7 @@ int contracts_load(struct run *run, struct err *err)
 	}
 	pins = pin_dir(run);
 	if (durable_mkdir(pins, err) != 0 ||
+	    contract_set_check_versions(set, pins, err) != 0 ||
 	    contract_set_pin(set, pins, err) != 0)
 		goto out;
 	contract_set_unref(&run->contracts);

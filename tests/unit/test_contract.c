@@ -597,6 +597,80 @@ static void a_pinned_set_outlives_its_files(void **state)
 	contract_set_unref(&set);
 }
 
+#define BASE                                                               \
+	"name = \"b\"; version = 1; abstract = true; doc = \"d\";"         \
+	"identity = [\"event_id\"]; unknown_fields = \"drop\"; fields = (" \
+	"{ name = \"event_id\"; type = \"string\"; %s });"
+#define CHILD                                                           \
+	"name = \"t\"; version = %d; extends = \"b\"; doc = \"d\";"     \
+	"match = { event_type = \"t\"; }; fields = ("                   \
+	"{ name = \"a\"; type = \"int\"; %s }, { name = \"c\"; type = " \
+	"\"int\"; });"
+
+struct edit {
+	const char *base, *field; /* keys of a field there and here */
+	int version;
+	const char *wanted; /* NULL: fine */
+};
+
+/* The set of one edit, checked against what was pinned, then pinned. */
+static void check_edit(const struct folder *pins, const struct edit *edit)
+{
+	char *base = xasprintf(BASE, edit->base);
+	char *child = xasprintf(CHILD, edit->version, edit->field);
+	struct contract_set *set;
+	struct folder d;
+	struct err err = {0};
+	int bad;
+
+	folder_make(&d);
+	folder_put(&d, "b.conf", base);
+	folder_put(&d, "t.conf", child);
+	set = set_of_folder(d.path);
+	bad = contract_set_check_versions(set, pins->path, &err);
+	if (bad != (edit->wanted ? -1 : 0) ||
+	    (edit->wanted && !strstr(err.text, edit->wanted)))
+		fail_msg("%s, %s: %d %s", edit->base, edit->field, bad,
+			 err.text);
+	if (!bad)
+		assert_int_equal(contract_set_pin(set, pins->path, &err), 0);
+	contract_set_unref(&set);
+	folder_remove(&d);
+	free(base);
+	free(child);
+}
+
+static void a_changed_contract_needs_a_new_version(void **state)
+{
+	static const char refused[] =
+	    "t.conf: contract t version 1 was changed since it was used (set ";
+	static const struct edit edits[] = {
+	    {"", "", 1, NULL},
+	    {"", "", 1, NULL},
+	    {"", "min = 5;", 1, refused},
+	    {"", "doc = \"said better\"; /* why */", 1, NULL},
+	    {"required = true;", "", 1, refused},
+	    {"required = true;", "min = 5; max = 6;", 2, NULL},
+	    {"required = true;", "max = 6; min = 5;", 2, NULL},
+	    {"required = true;", "max = 5; min = 5;", 2, "t version 2 was"},
+	    {"required = true;", "max = \"6\"; min = 5;", 2, "t version 2"},
+	    {"", "", 1, NULL}, /* back to what it was */
+	};
+	struct folder pins;
+
+	(void)state;
+	folder_make(&pins);
+	for (size_t i = 0; i < sizeof(edits) / sizeof(*edits); i++)
+		check_edit(&pins, &edits[i]);
+	/* A note that says nothing stops nobody. */
+	folder_put(&pins, "newest", "nonsense that is far too long for a hash");
+	check_edit(&pins, &(const struct edit){"", "min = 5;", 1, NULL});
+	folder_put(&pins, "newest", "00000000000000aa\n");
+	check_edit(&pins, &(const struct edit){"", "min = 6;", 1, NULL});
+	check_edit(&pins, &(const struct edit){"", "min = 7;", 1, refused});
+	folder_remove(&pins);
+}
+
 static void a_set_lives_until_its_last_reference(void **state)
 {
 	struct contract_set *set = set_of_text(HEAD TAIL);
@@ -626,6 +700,7 @@ int main(void)
 	    cmocka_unit_test(fields_are_inherited_key_by_key),
 	    cmocka_unit_test(the_hash_changes_with_the_text_alone),
 	    cmocka_unit_test(a_pinned_set_outlives_its_files),
+	    cmocka_unit_test(a_changed_contract_needs_a_new_version),
 	    cmocka_unit_test(a_set_lives_until_its_last_reference),
 	};
 
