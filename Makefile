@@ -77,6 +77,7 @@ LIB_SRC := $(wildcard libcommon/*/*.c proto/*.c)
 TABLE_SRC := services/kinds.c $(wildcard services/*/tables.c)
 SERVICE_SRC := $(filter-out $(TABLE_SRC),$(wildcard services/*/*.c))
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
+MICRO_SRC := tests/bench/micro_contract.c services/generator/events.c
 PRELOAD_SRC := $(wildcard tests/preload/*.c)
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
@@ -195,7 +196,7 @@ valgrind: ## unit tests under valgrind
 
 # --- to see it work, and what it costs ----------------------------------------
 
-.PHONY: demo bench
+.PHONY: demo bench bench-contract
 demo: ## set up, build, run the pipeline on events, reconcile every count
 	@BUILD=$(BUILD) scripts/demo
 
@@ -203,6 +204,14 @@ bench: ## CPU-seconds per million events of each process
 	@scripts/bootstrap --tier bench
 	@$(MAKE) -j$(JOBS) BUILD=$(BUILD) all
 	@tests/bench/run --build $(BUILD)
+
+bench-contract: $(BUILD)/tests/micro_contract ## CPU time of intake and mapper alone
+	@$<
+
+$(BUILD)/tests/micro_contract: $(call objects,$(MICRO_SRC)) $(LIB)
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # --- gates and lint ----------------------------------------------------------
 
@@ -274,4 +283,4 @@ clean: ## remove what was built
 	rm -rf $(BUILD)
 
 -include $(patsubst %.c,$(BUILD)/obj/%.d,$(LIB_SRC) $(TABLE_SRC) \
-	$(SERVICE_SRC) $(UNIT_SRC))
+	$(SERVICE_SRC) $(UNIT_SRC) $(MICRO_SRC))
