@@ -17,6 +17,8 @@ struct saved {
 	uint64_t epoch;
 };
 #define SAVED_VERSION 1
+/* For its checkpoint, a page long: without one nothing is freed. */
+#define RESERVE_BYTES 65536
 
 struct source {
 	struct run *run;
@@ -189,6 +191,8 @@ static int open_spool(struct source *s, const struct source_options *options,
 	    .dir = s->dir,
 	    .segment_bytes = options->segment_bytes,
 	    .cap_bytes = options->cap_bytes,
+	    .reserve_bytes = RESERVE_BYTES,
+	    .headroom_bytes = options->headroom_bytes,
 	    .checkpoint_bytes = options->segment_bytes,
 	    .cache_bytes = options->cache_bytes,
 	};

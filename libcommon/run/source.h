@@ -21,6 +21,7 @@ struct source_options {
 	const char *link; /* "raw" */
 	int64_t segment_bytes;
 	int64_t cap_bytes;
+	int64_t headroom_bytes; /* disk space left to the sinks */
 	int64_t cache_bytes;
 	int64_t window_bytes; /* in flight on one lane */
 	int64_t silence_us;   /* a transformer not heard this long is gone */

@@ -18,25 +18,34 @@
 
 /* ---- the reserve ---- */
 
+/* The whole, or what there was of it: a try must not make the disk fuller. */
+static bool fill_reserve(int fd, int64_t bytes)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) != 0)
+		return false;
+	if (st.st_blocks * 512 >= bytes || posix_fallocate(fd, 0, bytes) == 0)
+		return true;
+	if (ftruncate(fd, st.st_size) != 0)
+		log_warn("spool_reserve_kept", "errno=%d", errno);
+	return false;
+}
+
 void spool_hold_reserve(struct spool *s)
 {
 	char *path;
-	struct stat st;
 	int fd;
 
 	if (s->commit.reserve_held || !s->options.reserve_bytes)
 		return;
 	path = xasprintf("%s/reserve", s->dir);
 	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	if (fd >= 0 && ((fstat(fd, &st) == 0 &&
-			 st.st_blocks * 512 >= s->options.reserve_bytes) ||
-			posix_fallocate(fd, 0, s->options.reserve_bytes) == 0))
-		s->commit.reserve_held = true;
-	else if (fd >= 0)
-		/* A part of it would only make the disk fuller. */
-		unlink(path);
-	if (fd >= 0)
+	if (fd >= 0) {
+		s->commit.reserve_held =
+		    fill_reserve(fd, s->options.reserve_bytes);
 		close(fd);
+	}
 	free(path);
 }
 
@@ -55,6 +64,24 @@ bool spool_release_reserve(struct spool *s)
 	s->commit.reserve_held = false;
 	free(path);
 	return had;
+}
+
+bool spool_lend_reserve(struct spool *s, int64_t bytes)
+{
+	char *path = xasprintf("%s/reserve", s->dir);
+	bool lent = false;
+	struct stat st;
+
+	if (stat(path, &st) == 0 && st.st_size >= bytes &&
+	    st.st_blocks * 512 >= bytes)
+		lent = truncate(path, st.st_size - bytes) == 0;
+	if (lent) {
+		log_warn("spool_reserve_lent", "dir=%s bytes=%" PRId64, s->dir,
+			 bytes);
+		s->commit.reserve_held = false;
+	}
+	free(path);
+	return lent;
 }
 
 /* ---- freeing ---- */
@@ -79,6 +106,8 @@ static size_t take_freed(struct spool *s, uint64_t first,
 		    (s->written != s->ring.tail ||
 		     bytes < (uint64_t)s->options.segment_bytes / 2))
 			break;
+		if (last)
+			s->allocated = 0;
 		out[n++] = segment->base;
 		s->disk_bytes -= bytes + SEGMENT_HEADER_BYTES;
 	}
@@ -117,6 +146,9 @@ bool spool_frees_a_segment(const struct spool *s)
 
 	if (!t->count || t->list[0].end > s->first)
 		return false;
+	/* On a full disk every page counts; no segment is active then. */
+	if (s->failing == ENOSPC)
+		return true;
 	return t->count > 1 || (s->first == s->end &&
 				t->list[0].end - t->list[0].base >=
 				    (uint64_t)s->options.segment_bytes / 2);

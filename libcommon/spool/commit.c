@@ -21,7 +21,9 @@
 #define BACKOFF_LAST_US	 INT64_C(5000000)
 /* Records written by one system call; three parts each, below IOV_MAX. */
 #define RECORDS_A_WRITE 256
-#define PREFIX_STRIDE	(RECORD_ALIGN + RECORD_PREFIX_BYTES)
+/* A segment's header and the file system's own blocks, rounded up. */
+#define RESERVE_EXTRA_BYTES 65536
+#define PREFIX_STRIDE	    (RECORD_ALIGN + RECORD_PREFIX_BYTES)
 
 static int64_t next_backoff(int64_t *backoff_us)
 {
@@ -150,6 +152,57 @@ static void end_segment(struct spool *s, uint64_t end, bool sound)
 		segment_trim(s->dir, c->base, end);
 }
 
+static bool is_full(const struct err *err)
+{
+	return err->code == ENOSPC || err->code == EDQUOT;
+}
+
+/* Takes no more than the reserve may give; one record at least. */
+static int64_t take_less(struct spool *s, uint64_t base)
+{
+	struct spool_commit *c = &s->commit;
+	uint64_t most =
+	    (uint64_t)s->options.reserve_bytes / 2; /* the rest: checkpoints */
+
+	while (c->count > 1 && c->taken[c->count - 1].next - base > most)
+		c->count--;
+	return (int64_t)(c->taken[c->count - 1].next - base);
+}
+
+/*
+ * Makes the file of a segment. On a disk that is almost full it preallocates
+ * what is queued and no more. On a full one a sink takes that from its reserve:
+ * it can deliver only what it has in its log, and nothing but deliveries frees
+ * its source's log on the same disk.
+ */
+static int make_segment(struct spool *s, const struct segment_header *header,
+			struct err *err)
+{
+	struct spool_commit *c = &s->commit;
+	uint64_t base = header->base;
+	int64_t needed = (int64_t)(c->taken[c->count - 1].next - base);
+	int64_t half = spool_spare(s) / 2;
+
+	/* What is preallocated here is missing elsewhere. */
+	if (c->reserve_bytes > half)
+		c->reserve_bytes = half > needed ? half : needed;
+	c->lent = false;
+	if (segment_begin(s->dir, header, c->reserve_bytes, &c->fd, err) == 0)
+		return 0;
+	if (!is_full(err))
+		return -1;
+	c->reserve_bytes = needed;
+	if (segment_begin(s->dir, header, needed, &c->fd, err) == 0)
+		return 0;
+	if (!is_full(err) || s->options.headroom_bytes)
+		return -1;
+	c->reserve_bytes = take_less(s, base);
+	if (!spool_lend_reserve(s, c->reserve_bytes + RESERVE_EXTRA_BYTES))
+		return -1;
+	c->lent = true;
+	return segment_begin(s->dir, header, c->reserve_bytes, &c->fd, err);
+}
+
 static int begin_segment(struct spool *s, uint64_t base, struct err *err)
 {
 	struct segment segment = {
@@ -157,7 +210,7 @@ static int begin_segment(struct spool *s, uint64_t base, struct err *err)
 	struct segment_header header = {.log = s->ids.id, .base = base};
 	struct spool_commit *c = &s->commit;
 
-	if (segment_begin(s->dir, &header, c->reserve_bytes, &c->fd, err) != 0)
+	if (make_segment(s, &header, err) != 0)
 		return -1;
 	if (segment_publish(s->dir, base, c->fd, err) != 0) {
 		close(c->fd);
@@ -173,6 +226,7 @@ static int begin_segment(struct spool *s, uint64_t base, struct err *err)
 	    s->segments.list[s->segments.count - 1].base != base)
 		s->disk_bytes += SEGMENT_HEADER_BYTES;
 	segments_push(&s->segments, &segment);
+	s->allocated = base + (uint64_t)c->reserve_bytes;
 	pthread_mutex_unlock(&s->mutex);
 	return 0;
 }
@@ -208,7 +262,8 @@ static bool take(struct spool *s)
 	struct spool_commit *c = &s->commit;
 	const struct spool_entry *first = ring_at(&s->ring, s->written);
 	uint64_t base = c->base;
-	bool roll = c->fd < 0 || !fits(s, first, base);
+	/* Behind what was lent there is no room. */
+	bool roll = c->fd < 0 || c->lent || !fits(s, first, base);
 
 	if (roll)
 		base = first->position;
@@ -275,6 +330,9 @@ static void commit_failed(struct spool *s, struct err *err)
 	err->fatal = false;
 	s->failure = *err;
 	s->failure_told = false;
+	/* What is delivered meanwhile may be all that can be freed. */
+	if (s->failing == ENOSPC && spool_frees_a_segment(s))
+		s->checkpoint_due = true;
 }
 
 /* Under the mutex, which is released for the disk. */

@@ -80,6 +80,7 @@ struct spool_commit {
 	uint8_t *prefixes;
 	struct iovec *parts;
 	int64_t reserve_bytes; /* what a new segment is to preallocate */
+	bool lent;	       /* the active segment lies in the reserve */
 	int64_t backoff_us;
 	int64_t checkpoint_backoff_us;
 	int64_t began_us; /* monotonic: when the last commit began */
@@ -110,6 +111,8 @@ struct spool {
 	uint64_t bad_from, bad_to; /* already counted at open */
 	uint64_t oldest_position;  /* UINT64_MAX = not looked up */
 	int64_t oldest_at_us;	   /* of the record at oldest_position */
+	int64_t space_mono_us;	   /* when the file system was looked at */
+	uint64_t space_end;	   /* … and where the log ended then */
 
 	/* Both, under the mutex. */
 	pthread_mutex_t mutex;
@@ -128,6 +131,8 @@ struct spool {
 	uint64_t end;
 	struct segments segments;
 	uint64_t disk_bytes;
+	uint64_t allocated; /* the active segment has its space up to here */
+	uint64_t room_end;  /* appends beyond would use up the headroom */
 	struct spool_part saved;   /* the latest */
 	struct spool_part current; /* the latest that is all durable */
 	uint64_t checkpoint_at;	   /* durable position of the last one */
@@ -181,6 +186,18 @@ int spool_write_checkpoint(struct spool *s, const struct checkpoint *c,
 void spool_hold_reserve(struct spool *s);
 /* Gives it up for work that frees space; false when there was none. */
 bool spool_release_reserve(struct spool *s);
+/*
+ * Gives up `bytes` of it for a segment, and keeps the rest for checkpoints.
+ * false when there is not that much.
+ */
+bool spool_lend_reserve(struct spool *s, int64_t bytes);
+
+/* space.c: blocks on the file system, so not under the mutex. */
+/* Bytes free beyond the headroom (below 0: it is used); INT64_MAX = no limit.
+ */
+int64_t spool_spare(const struct spool *s);
+/* Now and then, before an append: how far the log may grow. Loop thread. */
+void spool_look_at_space(struct spool *s);
 
 /* Lets go of what is durable and freed, or beyond cache_bytes. Loop thread. */
 void spool_trim_cache(struct spool *s);

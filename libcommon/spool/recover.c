@@ -225,6 +225,7 @@ static int secure_tail(struct spool *s, struct view *v, struct err *err)
 {
 	uint64_t from = v->proven;
 	int64_t bytes = (int64_t)(s->end - from);
+	int64_t wish = s->options.segment_bytes;
 	struct segment segment = {
 	    .base = from, .end = s->end, .header_good = true, .log = s->ids.id};
 	struct segments *t = &v->segments;
@@ -233,11 +234,9 @@ static int secure_tail(struct spool *s, struct view *v, struct err *err)
 		return 0;
 	if (load_tail(s, v, from, err) != 0)
 		return -1;
-	if (write_tail(s, from,
-		       bytes > s->options.segment_bytes
-			   ? bytes
-			   : s->options.segment_bytes,
-		       err) != 0 &&
+	/* On an almost full disk the tail alone, on a full one the reserve. */
+	if (write_tail(s, from, wish > bytes ? wish : bytes, err) != 0 &&
+	    (err->code != ENOSPC || write_tail(s, from, bytes, err) != 0) &&
 	    (err->code != ENOSPC || !spool_release_reserve(s) ||
 	     write_tail(s, from, bytes, err) != 0))
 		return -1;

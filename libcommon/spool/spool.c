@@ -307,6 +307,12 @@ static int refuse(const struct spool *s, uint64_t bytes, struct err *err)
 		err_set(err, ENOSPC,
 			"the log in %s is at its cap of %" PRIu64 " bytes",
 			s->dir, cap);
+	else if (s->options.headroom_bytes && s->end + bytes > s->room_end)
+		err_set(
+		    err, ENOSPC,
+		    "the disk of the log in %s is almost full; what is left "
+		    "is for those who empty the log",
+		    s->dir);
 	else if (s->end != s->durable &&
 		 s->end - s->durable + bytes > (uint64_t)SPOOL_QUEUE_BYTES)
 		err_set(err, EAGAIN,
@@ -326,6 +332,7 @@ int spool_append(struct spool *s, struct batch *b, uint64_t *position,
 	struct spool_entry entry = {.batch = b};
 	int rc;
 
+	spool_look_at_space(s);
 	pthread_mutex_lock(&s->mutex);
 	rc = refuse(s, bytes, err);
 	if (rc == 0) {
@@ -350,6 +357,7 @@ bool spool_has_room(const struct spool *cs, size_t bytes)
 	struct err ignored;
 	bool room;
 
+	spool_look_at_space(s);
 	pthread_mutex_lock(&s->mutex);
 	room = refuse(s, bytes + RECORD_HEADER_BYTES + RECORD_ALIGN,
 		      &ignored) == 0;

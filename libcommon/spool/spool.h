@@ -5,7 +5,9 @@
  * The on-disk format is written down in libcommon/spool/format.md.
  *
  * Directory: <dir>/lock (flock), checkpoint, <20-digit position>.log segments,
- * reserve (preallocated space that only checkpoints and freeing work may use).
+ * reserve (preallocated space that only checkpoints and freeing work may use:
+ * at a sink, whose deliveries free both its own log and its source's, that is
+ * also the next segment).
  *
  * A position is the logical byte offset of a record in the log: 64-bit, never
  * reset, so a record at `position` in the segment whose base is `b` lies at
@@ -31,8 +33,15 @@ struct spool_options {
 	/* A new segment begins beyond this; 64 MiB, at most a quarter of cap.
 	 */
 	int64_t segment_bytes;
-	int64_t cap_bytes;     /* appends are refused beyond this; >= 1 MiB */
-	int64_t reserve_bytes; /* 0 = none */
+	int64_t cap_bytes; /* appends are refused beyond this; >= 1 MiB */
+	/* Disk space kept back, at least the largest batch and a checkpoint;
+	 * 0 = none. When the disk is full, checkpoints are written with it, and
+	 * in a log without headroom segments too. */
+	int64_t reserve_bytes;
+	/* Appends are refused while less than this, or 5 % of the file system
+	 * if that is less, is free on it: it is for those who free what is
+	 * here. 0 = none. */
+	int64_t headroom_bytes;
 	int64_t checkpoint_bytes; /* a checkpoint at least this often; 64 MiB */
 	int64_t cache_bytes;	  /* appended lately, kept in memory; 16 MiB */
 	/* At most one commit in this time, unless 1 MiB waits; 0 = at once. For
@@ -146,7 +155,8 @@ int spool_checkpoint_now(struct spool *s, struct err *err) MUST_CHECK;
 
 /*
  * Queues a batch (takes a reference) and gives its position. Never blocks.
- * Refused with -1 and *err, all retriable: ENOSPC at the cap or on a full disk,
+ * Refused with -1 and *err, all retriable: ENOSPC at the cap, on a full disk or
+ * on one with less free than the headroom,
  * EIO while the disk fails, EAGAIN while it is so slow that 32 MiB wait for it.
  * EFBIG (not retriable): larger than the log may ever hold. Nothing is
  * acknowledged before `committed` says so.

@@ -91,6 +91,7 @@ static int open_log(struct collector *c, struct err *err)
 	    .link = "raw",
 	    .segment_bytes = conf->segment_size,
 	    .cap_bytes = conf->log_cap,
+	    .headroom_bytes = conf->disk_headroom,
 	    .cache_bytes = conf->cache_size,
 	    .window_bytes = conf->window,
 	    .silence_us = conf->silence,

@@ -70,6 +70,11 @@ static const struct conf_row rows[] = {
     {FIELD(log_cap, CONF_BYTES), .min = "4MiB", .max = "16TiB", .def = "4GiB",
      .doc = "The log holds at most this much; then requests get 503 with "
 	    "Retry-After."},
+    {FIELD(disk_headroom, CONF_BYTES), .min = "1MiB", .max = "1TiB",
+     .def = "64MiB",
+     .doc = "Requests get 503 while less than this is free on the log's disk, "
+	    "or less than 5 % of it if that is less, so that sinks on the same "
+	    "disk can go on."},
     {FIELD(cache_size, CONF_BYTES), .min = "0", .max = "1GiB", .def = "16MiB",
      .doc = "Batches kept in memory behind their append, so that sending "
 	    "need not read them from disk."},

@@ -27,6 +27,7 @@ struct collector_conf {
 	int64_t max_pending;	 /* bytes */
 	int64_t segment_size;	 /* bytes */
 	int64_t log_cap;	 /* bytes */
+	int64_t disk_headroom;	 /* bytes */
 	int64_t cache_size;	 /* bytes */
 	int64_t window;		 /* bytes in flight on one lane */
 	int64_t silence;	 /* us */

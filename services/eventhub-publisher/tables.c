@@ -20,9 +20,10 @@ static const struct conf_row rows[] = {
     {FIELD(log_cap, CONF_BYTES), .min = "4MiB", .max = "16TiB", .def = "4GiB",
      .doc = "The log holds at most this much; then the sources are held "
 	    "back."},
-    {FIELD(log_reserve, CONF_BYTES), .min = "0", .max = "1GiB", .def = "16MiB",
+    {FIELD(log_reserve, CONF_BYTES), .min = "0", .max = "1GiB", .def = "24MiB",
      .doc = "Disk space kept for freeing work, so that a full disk can be "
-	    "left again."},
+	    "left again: at least the largest batch (collector.max_body) and "
+	    "1MiB more."},
     {FIELD(cache_size, CONF_BYTES), .min = "0", .max = "1GiB", .def = "16MiB",
      .doc = "Batches kept in memory behind their append, so that delivery "
 	    "need not read them from disk."},

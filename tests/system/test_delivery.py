@@ -347,3 +347,60 @@ def test_output_files_are_exact_after_a_failed_sync(pipeline, disk, load):
     run.finish()
     found = wait_delivered(pipeline, run.acknowledged())
     assert sorted(set(found)) == sorted(run.acknowledged())
+
+
+@pytest.fixture
+def small_disk(pipeline):
+    """A disk of 40 MiB for all of the pipeline's state."""
+    pipeline.state_dir.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs",
+         pipeline.state_dir], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"a tmpfs cannot be mounted here: {done.stderr.strip()}")
+    yield pipeline.state_dir
+    pipeline.clean_up()
+    subprocess.run(["umount", pipeline.state_dir], check=True)
+
+
+def free_bytes(path):
+    found = os.statvfs(path)
+    return found.f_bavail * found.f_frsize
+
+
+@pytest.mark.parametrize("others", ["quiet", "greedy"])
+def test_a_full_disk_drains_by_itself(pipeline, small_disk, others):
+    pipeline.sections["eventhub-publisher"] |= {"segment_size": "1MiB",
+                                                "log_reserve": "4MiB"}
+    pipeline.sections["collector"]["segment_size"] = "1MiB"
+    pipeline.start()
+    publisher = pipeline.kill("eventhub-publisher", signal.SIGSTOP)
+    acknowledged = []
+    for n in range(100):
+        events = [dict(ORDER, event_id=f"e{n}-{k}",
+                       custom_properties={"pad": "x" * 10000})
+                  for k in range(100)]
+        answer = requests.post(pipeline.url + "/events/batch", json=events,
+                               timeout=30)
+        if answer.status_code == 503:
+            break
+        assert answer.status_code == 202, answer.text
+        acknowledged += [event["event_id"] for event in events]
+    assert answer.status_code == 503 and "Retry-After" in answer.headers
+    assert len(acknowledged) > 2000
+    # The collector stopped while the disk had room for the publisher.
+    assert free_bytes(small_disk) > 1 << 20
+    if others == "greedy":
+        with open(small_disk / "junk", "wb", buffering=0) as junk:
+            with pytest.raises(OSError):
+                while True:
+                    junk.write(bytes(65536))
+        assert free_bytes(small_disk) < 65536
+    try:
+        os.kill(publisher, signal.SIGCONT)
+    except ProcessLookupError:
+        pass  # its watchdog was faster; it is started again
+    found = wait_delivered(pipeline, acknowledged)
+    assert set(acknowledged) <= set(found)
+    if others == "quiet":
+        wait_for(lambda: post(pipeline, ORDER).status_code == 202)

@@ -1,7 +1,7 @@
 /*
  * A disk that fails on demand: this test binary's own fdatasync, fsync,
- * pwritev, pwrite and fallocate stand before the C library's. Included by one
- * file of a test binary only.
+ * pwritev, write, fallocate and statvfs stand before the C library's. Included
+ * by one file of a test binary only.
  */
 #ifndef WEFT_TESTS_SPOOL_FAULTS_H
 #define WEFT_TESTS_SPOOL_FAULTS_H
@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -31,8 +32,9 @@ static struct {
 	struct fault checkpoint; /* write: the checkpoint's file */
 	pthread_mutex_t mutex;
 	pthread_cond_t changed;
-	bool hold; /* fdatasync and fsync hang */
-	int held;  /* threads that hang now */
+	bool hold;		/* fdatasync and fsync hang */
+	int held;		/* threads that hang now */
+	_Atomic long taken_kib; /* of a disk of 1 GiB, as statvfs tells */
 } faults = {.mutex = PTHREAD_MUTEX_INITIALIZER,
 	    .changed = PTHREAD_COND_INITIALIZER};
 
@@ -63,6 +65,7 @@ static inline void fault_clear(void)
 	fault_set(&faults.write, 0, 0);
 	fault_set(&faults.allocate, 0, 0);
 	fault_set(&faults.checkpoint, 0, 0);
+	faults.taken_kib = 0;
 }
 
 static inline void hang_here(void)
@@ -134,6 +137,14 @@ int fallocate(int fd, int mode, off_t offset, off_t bytes)
 	if (fault_hit(&faults.allocate))
 		return -1;
 	return (int)syscall(SYS_fallocate, fd, mode, offset, bytes);
+}
+
+int statvfs(const char *path, struct statvfs *v)
+{
+	(void)path;
+	*v = (struct statvfs){.f_frsize = 1024, .f_blocks = 1 << 20};
+	v->f_bavail = v->f_blocks - (fsblkcnt_t)faults.taken_kib;
+	return 0;
 }
 
 ssize_t write(int fd, const void *data, size_t bytes)

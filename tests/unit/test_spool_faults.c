@@ -326,6 +326,99 @@ static void test_the_reserve_lets_a_full_disk_be_freed(void **state)
 	assert_true(file_exists(t, "reserve"));
 }
 
+static int64_t file_bytes(const struct log_test *t, const char *name)
+{
+	char *path = xasprintf("%s/%s", t->dir, name);
+	struct stat st = {0};
+
+	assert_int_equal(stat(path, &st), 0);
+	free(path);
+	return st.st_size;
+}
+
+/* What a sink has in its log it delivers, and that is what frees the disk. */
+static void test_a_full_disk_takes_a_segment_from_the_reserve(void **state)
+{
+	struct log_test *t = *state;
+	uint64_t bases[MANY];
+
+	t->options.reserve_bytes = 1 << 20;
+	open_log(t);
+	assert_int_equal(file_bytes(t, "reserve"), 1 << 20);
+	/* Neither a whole segment nor what is queued: the rest is lent. */
+	fault_set(&faults.allocate, 2, ENOSPC);
+	append(t, 1, 10, 6000);
+	wait_durable(t);
+	assert_int_equal(t->failed, 0);
+	assert_true(file_bytes(t, "reserve") < (1 << 20) - 60000);
+	assert_true(file_bytes(t, "reserve") > 1 << 19);
+	/* Whatever comes next lies elsewhere: there is nothing behind it. */
+	append(t, 2, 1, 100);
+	wait_durable(t);
+	assert_int_equal(segment_files(t, bases), 2);
+	assert_int_equal(checkpoint(t), 0);
+	assert_int_equal(file_bytes(t, "reserve"), 1 << 20);
+	assert_survives_crashes(t, 2);
+}
+
+/* Where the disk is small, or almost full, a whole segment need not fit. */
+static void test_a_segment_takes_what_there_is(void **state)
+{
+	struct log_test *t = *state;
+
+	t->options.headroom_bytes = 1 << 20;
+	open_log(t);
+	fault_set(&faults.allocate, 1, ENOSPC);
+	append(t, 1, 1, 100);
+	wait_durable(t);
+	assert_int_equal(t->failed, 0);
+	assert_int_equal(faults.allocate.hits, 1);
+}
+
+/* A source refuses while there is still room for those who empty it. */
+static void test_the_headroom_is_left_to_others(void **state)
+{
+	struct log_test *t = *state;
+	struct err err = {0};
+	uint64_t position;
+
+	t->options.headroom_bytes = 10 << 20;
+	t->options.segment_bytes = 65536;
+	open_log(t);
+	append(t, 1, 1, 100);
+	wait_durable(t);
+	faults.taken_kib = (1 << 20) - (10 << 10) + 1; /* 10 MiB - 1 KiB left */
+	WAIT_FOR(t, !spool_has_room(t->spool, 65536));
+	/* What the segment has allocated harms nobody. */
+	assert_int_equal(try_append(t, 2, 1, 70000, &position, &err), -1);
+	assert_int_equal(err.code, ENOSPC);
+	assert_true(err.retriable);
+	assert_non_null(strstr(err.text, t->dir));
+	faults.taken_kib = (1 << 20) - (12 << 10);
+	WAIT_FOR(t, spool_has_room(t->spool, 65536));
+	append(t, 2, 1, 70000);
+	wait_durable(t);
+	/* Not even what is appended between two looks goes beyond. */
+	for (position = 0; try_append(t, 3, 1, 100000, &position, &err) == 0;)
+		assert_true(position < 4 << 20);
+	assert_int_equal(err.code, ENOSPC);
+	wait_durable(t);
+}
+
+/* On a small disk the configured headroom would be all of it. */
+static void test_the_headroom_is_a_twentieth_at_most(void **state)
+{
+	struct log_test *t = *state;
+
+	t->options.headroom_bytes = INT64_C(1) << 40;
+	open_log(t);
+	faults.taken_kib = (1 << 20) - (60 << 10); /* 60 MiB of 1 GiB */
+	append(t, 1, 1, 100);
+	wait_durable(t);
+	faults.taken_kib = (1 << 20) - (48 << 10);
+	WAIT_FOR(t, !spool_has_room(t->spool, 2 << 20));
+}
+
 static void test_a_full_disk_does_not_keep_a_log_shut(void **state)
 {
 	struct log_test *t = *state;
@@ -338,9 +431,10 @@ static void test_a_full_disk_does_not_keep_a_log_shut(void **state)
 	wait_durable(t);
 	crash_log(t);
 	/* The tail has to be written again, and there is only the reserve. */
-	fault_set(&faults.allocate, 1, ENOSPC);
+	fault_set(&faults.allocate, 2, ENOSPC);
 	open_log(t);
-	assert_int_equal(faults.allocate.hits, 1);
+	assert_int_equal(faults.allocate.hits, 2);
+	assert_int_equal(faults.allocate.times, 0);
 	assert_int_equal(t->recovered_count, 2);
 	assert_all(t, 2);
 }
@@ -360,6 +454,10 @@ int main(void)
 	    FAULT_TEST(test_a_checkpoint_that_fails_is_told_and_tried_again),
 	    FAULT_TEST(test_a_checkpoint_never_runs_ahead_of_the_disk),
 	    FAULT_TEST(test_the_reserve_lets_a_full_disk_be_freed),
+	    FAULT_TEST(test_a_full_disk_takes_a_segment_from_the_reserve),
+	    FAULT_TEST(test_a_segment_takes_what_there_is),
+	    FAULT_TEST(test_the_headroom_is_left_to_others),
+	    FAULT_TEST(test_the_headroom_is_a_twentieth_at_most),
 	    FAULT_TEST(test_a_full_disk_does_not_keep_a_log_shut),
 	};
 
