@@ -373,7 +373,7 @@ static void an_include_is_told_by_its_own_line(void **state)
 
 static void includes_nest_nine_deep(void **state)
 {
-	char name[16], text[40];
+	char name[32], text[40];
 
 	(void)state;
 	for (int i = 1; i <= 9; i++) {
