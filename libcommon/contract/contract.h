@@ -103,6 +103,19 @@ const struct contract *contract_set_find(const struct contract_set *set,
 					 const char *name, size_t bytes);
 
 /*
+ * How large a batch of validated events may be so that what the mapper makes of
+ * it, masks, defaults and new names included, is in the limits of a batch: one
+ * of fewer events and fewer bytes (as batch_bytes()) may take another event,
+ * and two may be joined when the sum has no more.
+ */
+struct contract_batch_limits {
+	uint32_t events;
+	size_t bytes;
+};
+struct contract_batch_limits contract_set_batch_limits(
+    const struct contract_set *set);
+
+/*
  * Keeps a copy of the set's files as <dir>/<16 hex digits of the hash>/,
  * synced, so that batches that name it can be mapped after the files changed,
  * and notes in <dir>/newest that it is the last one.

@@ -5,6 +5,23 @@
 #define STREAM "dead_letter"
 
 /*
+ * A letter of an event that its batch has no room for: a UUID, a code and
+ * times. A place of this size is kept for each event of a batch, so that no
+ * input can overfill one.
+ */
+#define SHORT_BYTES 448
+
+_Static_assert(BATCH_MAX_EVENTS *SHORT_BYTES <= BATCH_MAX_PAYLOAD_BYTES,
+	       "a batch of short letters fits");
+
+bool map_fits(const struct mapper *m, const struct batch_builder *w,
+	      size_t bytes)
+{
+	return batch_builder_fits(w, 1,
+				  bytes + (size_t)m->behind * SHORT_BYTES);
+}
+
+/*
  * A text that may be no UTF-8: what is beyond ASCII is escaped byte by byte, so
  * that the dead letter is JSON whatever came.
  */
@@ -109,12 +126,12 @@ static void put_source(struct mapper *m)
  * The id names the event that failed, not this letter: a replay of the event
  * gives the same id. One that a mask covers is made from its hash.
  */
-static void put_id(struct mapper *m)
+static void put_id(struct mapper *m, bool brief)
 {
 	const struct batch_event *e = m->event;
 	char text[37];
 
-	if (e->id_bytes && !(m->model && m->model->masked_identity)) {
+	if (e->id_bytes && !brief && !(m->model && m->model->masked_identity)) {
 		buf_text(&m->text, "\"event_id\":\"");
 		buf_json_escape(&m->text, m->batch->payload + e->id_offset,
 				e->id_bytes);
@@ -125,24 +142,30 @@ static void put_id(struct mapper *m)
 	buf_char(&m->text, '"');
 }
 
-static void put_line(struct mapper *m, bool parsed)
+static void put_head(struct mapper *m, bool brief)
 {
 	const struct finding *f = &m->finding;
 	const char *code = intake_code_name(f->code);
-	const struct batch_event *e = m->event;
 	char name[BATCH_STREAM_NAME_BYTES + 1];
 
-	batch_stream(m->batch, e->stream, name);
+	batch_stream(m->batch, m->event->stream, name);
 	buf_clear(&m->text);
 	buf_char(&m->text, '{');
-	put_id(m);
+	put_id(m, brief);
 	buf_printf(&m->text,
 		   ",\"event_type\":\"" STREAM "\",\"event_time\":\"%s\","
 		   "\"code\":\"%s\",\"stage\":\"transformer\","
 		   "\"received_at\":\"%s\"",
 		   m->created, code, m->created);
-	put_text(&m->text, "reason", f->text, strlen(f->text));
 	put_text(&m->text, "stream", name, strlen(name));
+}
+
+static void put_line(struct mapper *m, bool parsed)
+{
+	const struct finding *f = &m->finding;
+
+	put_head(m, false);
+	put_text(&m->text, "reason", f->text, strlen(f->text));
 	put_text(&m->text, "field", f->field, strlen(f->field));
 	if (parsed)
 		put_source(m);
@@ -166,6 +189,11 @@ void map_dead_letter(struct mapper *m, struct batch_builder *w, bool parsed)
 
 	m->counts.dead_letters++;
 	put_line(m, parsed);
+	if (m->text.used > BATCH_MAX_LINE_BYTES ||
+	    !map_fits(m, w, m->text.used + 1)) {
+		put_head(m, true);
+		buf_char(&m->text, '}');
+	}
 	line = batch_builder_room(w, m->text.used + 1);
 	memcpy(line, m->text.data, m->text.used);
 	line[m->text.used] = '\n';

@@ -75,12 +75,23 @@ static void refuse(struct intake_run *run)
 	memcpy(e->text, f->text, sizeof(e->text));
 }
 
+/* Lets the owner of the builder seal it between two events of one body. */
+static void offer_seal(struct intake_run *run)
+{
+	const struct intake_observer *o = run->observer;
+
+	/* The streams of a new batch are numbered anew. */
+	if (o && o->sealed && o->sealed(o->arg))
+		memset(run->in->streams, 0, sizeof(run->in->streams));
+}
+
 /* Checks and writes the event that was opened, or refuses it. */
 static void take_opened(struct intake_run *run, bool opened)
 {
 	if (opened && event_check(run) && event_write(run)) {
 		run->result->accepted++;
 		observe(run, &run->in->event.model->pub, INTAKE_OK);
+		offer_seal(run);
 	} else {
 		refuse(run);
 	}

@@ -111,6 +111,9 @@ struct intake_observer {
 			 enum intake_code code, const char *type,
 			 size_t type_bytes, const char *source,
 			 size_t source_bytes);
+	/* When set, called behind each accepted event: true when it sealed w,
+	 * which may happen at any of them. */
+	bool (*sealed)(void *arg);
 	void *arg;
 };
 void intake_body(struct intake *in, struct contract_set *set,

@@ -10,8 +10,10 @@
 #include "base/durable.h"
 #include "contract/compile.h"
 #include "contract/mask.h"
+#include "proto/batch.h"
 
-#define MAX_FILES      256
+/* With dead_letter, which needs no file, they are the streams of a batch. */
+#define MAX_FILES      (BATCH_MAX_STREAMS - 1)
 #define MAX_FILE_BYTES (256u << 10)
 #define MIN_SECRET     16
 

@@ -43,6 +43,7 @@ struct mapper {
 	const struct model *model;
 	const struct batch *batch;
 	const struct batch_event *event;
+	uint32_t behind; /* events of the batch behind it */
 	struct line line;
 	uint32_t line_offset; /* of the line in the payload */
 	struct spot id, key, type;
@@ -61,6 +62,13 @@ bool map_members(struct mapper *m) MUST_CHECK;
 bool map_is_plain(struct mapper *m);
 
 size_t map_room(const struct mapper *m);
+
+/*
+ * Whether so many payload bytes for the event at hand leave the events behind
+ * it the room of a short dead letter.
+ */
+bool map_fits(const struct mapper *m, const struct batch_builder *w,
+	      size_t bytes);
 
 /* A value's mask at `out` (JSON text). Returns the end; NULL: leave it out. */
 char *map_mask(struct mapper *m, const struct rule *r,

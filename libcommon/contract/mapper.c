@@ -154,6 +154,13 @@ static size_t copy_line(struct mapper *m, char *line)
 	return e->bytes;
 }
 
+/* What may be put between lines at most. */
+static size_t aside_bytes(const struct mapper *m)
+{
+	return (size_t)m->event->id_bytes + m->event->key_bytes +
+	       m->event->type_bytes + MASK_HASH_BYTES;
+}
+
 static bool map_event(struct mapper *m, struct batch_builder *w)
 {
 	char name[BATCH_STREAM_NAME_BYTES + 1];
@@ -179,6 +186,9 @@ static bool map_event(struct mapper *m, struct batch_builder *w)
 	if (bytes > BATCH_MAX_LINE_BYTES)
 		return finding_set(&m->finding, INTAKE_TOO_LARGE, "",
 				   "the mapped event has %zu bytes", bytes);
+	if (!map_fits(m, w, bytes + 1 + aside_bytes(m)))
+		return finding_set(&m->finding, INTAKE_TOO_LARGE, "",
+				   "its batch is too large when mapped");
 	m->line.start[bytes] = '\n';
 	commit(m, w, bytes);
 	return true;
@@ -193,6 +203,7 @@ void mapper_event(struct mapper *m, struct contract_set *set,
 	m->set = set;
 	m->batch = b;
 	m->event = &b->events[i];
+	m->behind = b->header.events - i - 1;
 	m->id = m->key = m->type = (struct spot){0};
 	if (m->created_at_us != b->header.created_at_us) {
 		m->created_at_us = b->header.created_at_us;

@@ -27,7 +27,10 @@ struct mapper_counts {
  * Maps event number i of b with contract set `set` (the one b names) and
  * appends the result to w. An event that cannot be mapped becomes an event of
  * stream dead_letter with its code, reason, stage, stream, field and original
- * bytes (masked). key_hash chooses among instances of a sink: the same event
+ * bytes (masked; left out when the batch could not take them any more, which
+ * batches in the limits of contract_set_batch_limits() never cause: w holds
+ * nothing but events of b, so a place is kept for each of those to come).
+ * key_hash chooses among instances of a sink: the same event
  * has the same one on input and output.
  */
 void mapper_event(struct mapper *m, struct contract_set *set,

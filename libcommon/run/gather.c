@@ -11,6 +11,7 @@ struct gather {
 	struct batch_builder *builder;
 	size_t target_bytes;
 	struct batch_header header; /* of what is being joined */
+	struct contract_batch_limits limits;
 };
 
 struct gather *gather_new(const struct gather_log *log, size_t target_bytes)
@@ -73,6 +74,16 @@ static bool join(struct gather *g, const struct batch *b)
 	return true;
 }
 
+static void find_limits(struct gather *g)
+{
+	g->limits =
+	    (struct contract_batch_limits){BATCH_MAX_EVENTS, g->target_bytes};
+	if (g->log.limits)
+		g->limits = g->log.limits(g->log.arg, g->header.contract_set);
+	if (g->limits.bytes > g->target_bytes)
+		g->limits.bytes = g->target_bytes;
+}
+
 static bool belongs(const struct gather *g, const struct batch *b)
 {
 	return b->header.contract_set == g->header.contract_set &&
@@ -85,8 +96,12 @@ static bool is_next(const struct gather *g, const struct batch *b,
 {
 	if (!belongs(g, b))
 		return false;
-	return wanted || batch_builder_bytes(g->builder) + batch_bytes(b) <=
-			     g->target_bytes;
+	if (wanted)
+		return true;
+	return batch_builder_bytes(g->builder) + batch_bytes(b) <=
+		   g->limits.bytes &&
+	       batch_builder_events(g->builder) + b->header.events <=
+		   g->limits.events;
 }
 
 /* Joins what follows *end to what is there already, and moves *end behind it.
@@ -125,6 +140,8 @@ static int join_all(struct gather *g, struct batch **first, uint64_t *end,
 	int rc;
 
 	g->header = (*first)->header;
+	if (!wanted)
+		find_limits(g);
 	if (!join(g, *first))
 		return err_set(err, EINVAL, "a batch of the log is too large");
 	rc = join_rest(g, end, wanted, err);

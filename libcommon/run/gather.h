@@ -10,12 +10,16 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "contract/contract.h"
 #include "proto/batch.h"
 
 /* Where batches are read from; as spool_read(). */
 struct gather_log {
 	int (*read)(void *arg, uint64_t *position, uint64_t *next,
 		    struct batch **b, struct err *err);
+	/* How large a batch of a contract set may become, or NULL. */
+	struct contract_batch_limits (*limits)(void *arg,
+					       uint64_t contract_set);
 	void *arg;
 };
 

@@ -64,6 +64,17 @@ static int read_spool(void *arg, uint64_t *position, uint64_t *next,
 	return spool_read(s->spool, position, next, b, err);
 }
 
+/* Nothing is joined of a set that cannot be found: the transformer says why. */
+static struct contract_batch_limits batch_limits(void *arg, uint64_t hash)
+{
+	struct source *s = arg;
+	struct err err;
+	struct contract_set *set = run_contracts_of(s->run, hash, &err);
+
+	return set ? contract_set_batch_limits(set)
+		   : (struct contract_batch_limits){0};
+}
+
 static void on_join_timer(void *arg)
 {
 	struct source *s = arg;
@@ -242,7 +253,7 @@ int source_open(struct source **source, struct run *run,
 		const struct source_events *events, struct err *err)
 {
 	struct source *s = xcalloc(1, sizeof(*s));
-	const struct gather_log log = {read_spool, s};
+	const struct gather_log log = {read_spool, batch_limits, s};
 
 	s->run = run;
 	s->events = *events;

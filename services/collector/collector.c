@@ -27,8 +27,6 @@
 #include "base/log.h"
 #include "services/kinds.h"
 
-#define ROOM_BYTES (1u << 20)
-
 const char *collector_unready(struct collector *c, const char **code)
 {
 	*code = "not_ready";
@@ -38,7 +36,7 @@ const char *collector_unready(struct collector *c, const char **code)
 	if (c->disk_fails)
 		return "the disk of the log fails; try again";
 	*code = "log_full";
-	if (!source_has_room(c->source, ROOM_BYTES))
+	if (!source_has_room(c->source, COLLECTOR_ROOM_BYTES))
 		return "the log is full: what is in it was not taken over yet; "
 		       "try again";
 	*code = "overloaded";

@@ -12,6 +12,8 @@
 #include "services/collector/keys.h"
 #include "services/collector/tables.h"
 
+/* What is free in the log before a request is looked at. */
+#define COLLECTOR_ROOM_BYTES (1u << 20)
 #define COLLECTOR_CELL_BYTES 128
 
 /* The series counted last: most events are like the one before. */

@@ -1,6 +1,7 @@
 #include "services/collector/group.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +21,7 @@ struct ticket {
 	uint64_t position; /* of its batch, or NOT_APPENDED */
 	int64_t since_mono_us;
 	unsigned status;
+	bool split; /* a part of its events was appended before the rest */
 	struct buf body;
 };
 
@@ -34,6 +36,7 @@ struct group {
 	struct group_options options;
 	struct batch_builder *builder;
 	struct contract_set *set;
+	struct contract_batch_limits limits; /* of a batch of this set */
 	uint8_t trace[BATCH_TRACE_BYTES];
 	struct ticket *first, **last; /* in order of arrival */
 	struct ticket **collected;    /* the first that is not appended */
@@ -42,6 +45,10 @@ struct group {
 	uint32_t waiting;
 	struct flight *flights, **last_flight;
 	uint64_t flying_bytes;
+	uint64_t last_position; /* of the last batch that was appended */
+	/* Of the request whose events are being put into the builder: */
+	uint32_t parts; /* batches appended */
+	int refused;	/* why one was not, or 0 */
 };
 
 struct group *group_new(const struct group_options *options)
@@ -95,12 +102,44 @@ static struct ticket *pop_ticket(struct group *g)
 	return t;
 }
 
+#define MAYBE_STORED                                                          \
+	"the events may or may not be stored: send them again with the same " \
+	"event_id"
+
 static void refuse(struct group *g, struct ticket *t, const char *code,
 		   const char *message)
 {
 	http_add_header(t->r, "Retry-After", "1");
 	http_respond_error(t->r, 503, code, message);
 	give_ticket(g, t);
+}
+
+/* Answers a request whose events the log did not take. */
+static void refuse_append(struct http_request *r, int why, bool split)
+{
+	static const struct {
+		int why;
+		unsigned status;
+		const char *code, *text;
+	} answers[] = {
+	    {ENOSPC, 503, "log_full", "the log is full"},
+	    {EAGAIN, 503, "overloaded", "the disk does not keep up"},
+	    {EFBIG, 413, "batch_too_large",
+	     "an event is too large for log_cap; raise it"},
+	    {0, 503, "log_failed", "the disk of the log fails"},
+	};
+	char message[200];
+	int i = 0;
+
+	while (answers[i].why && answers[i].why != why)
+		i++;
+	snprintf(message, sizeof(message), "%s; %s", answers[i].text,
+		 split			    ? MAYBE_STORED
+		 : answers[i].status == 413 ? "nothing was stored"
+					    : "nothing was stored, try again");
+	if (answers[i].status == 503)
+		http_add_header(r, "Retry-After", "1");
+	http_respond_error(r, answers[i].status, answers[i].code, message);
 }
 
 bool group_has_room(const struct group *g)
@@ -118,27 +157,57 @@ struct batch_builder *group_builder(struct group *g, struct contract_set *set,
 		group_flush(g);
 		contract_set_unref(&g->set);
 		g->set = contract_set_ref(set);
+		g->limits = contract_set_batch_limits(set);
+		if (g->limits.bytes > g->options.batch_bytes)
+			g->limits.bytes = g->options.batch_bytes;
 	}
+	g->parts = 0;
+	g->refused = 0;
 	if (trace && memcmp(g->trace, none, sizeof(none)) == 0)
 		memcpy(g->trace, trace, sizeof(g->trace));
 	return g->builder;
 }
 
+static bool is_full(const struct group *g)
+{
+	return batch_builder_bytes(g->builder) >= g->limits.bytes ||
+	       batch_builder_events(g->builder) >= g->limits.events;
+}
+
+/* Forgets what the builder holds. */
+static void drop(struct group *g)
+{
+	batch_builder_rollback(g->builder, 0, 0);
+	memset(g->trace, 0, sizeof(g->trace));
+}
+
 void group_wait(struct group *g, struct http_request *r, unsigned status,
 		const struct buf *body, int64_t now_mono_us)
 {
-	struct ticket *t = take_ticket(g);
+	bool appended = !batch_builder_events(g->builder);
+	struct ticket *t;
 
+	if (g->refused) {
+		drop(g);
+		refuse_append(r, g->refused, g->parts > 0);
+		return;
+	}
+	t = take_ticket(g);
 	t->next = NULL;
 	t->r = r;
-	t->position = NOT_APPENDED;
+	t->split = g->parts > 0;
+	t->position = appended ? g->last_position : NOT_APPENDED;
 	t->since_mono_us = now_mono_us;
 	t->status = status;
 	buf_append(&t->body, body->data, body->used);
 	*g->last = t;
 	g->last = &t->next;
+	if (appended) {
+		g->collected = g->last;
+		memset(g->trace, 0, sizeof(g->trace));
+	}
 	g->waiting++;
-	if (batch_builder_bytes(g->builder) >= g->options.batch_bytes)
+	if (is_full(g))
 		group_flush(g);
 }
 
@@ -146,19 +215,17 @@ void group_wait(struct group *g, struct http_request *r, unsigned status,
 static void refuse_collected(struct group *g, const struct err *err)
 {
 	struct ticket *t = *g->collected;
-	const char *code = err->code == ENOSPC ? "log_full" : "log_failed";
+	char quoted[LOG_QUOTE_BYTES];
 
-	log_warn("append_refused", "code=%s", code);
+	log_warn("append_refused", "error=%s", log_quote(quoted, err->text));
 	*g->collected = NULL;
 	g->last = g->collected;
 	while (t) {
 		struct ticket *next = t->next;
 
 		g->waiting--;
-		refuse(g, t, code,
-		       err->code == ENOSPC
-			   ? "the log is full; nothing was stored, try again"
-			   : "the disk fails; nothing was stored, try again");
+		refuse_append(t->r, err->code, t->split);
+		give_ticket(g, t);
 		t = next;
 	}
 }
@@ -175,29 +242,52 @@ static void add_flight(struct group *g, uint64_t position, size_t bytes)
 	g->flying_bytes += bytes;
 }
 
-void group_flush(struct group *g)
+/* Appends what was collected. 0, or why the log did not take it. */
+static int append(struct group *g)
 {
 	struct batch_header header = {.created_at_us = clock_wall_us()};
 	struct batch *b;
 	uint64_t position;
 	struct err err;
+	int refused = 0;
 
-	if (!batch_builder_events(g->builder))
-		return;
 	header.contract_set = contract_set_hash(g->set);
 	memcpy(header.trace, g->trace, sizeof(header.trace));
-	memset(g->trace, 0, sizeof(g->trace));
 	b = batch_builder_seal(g->builder, &header);
 	if (g->options.append(g->options.arg, b, &position, &err) != 0) {
 		refuse_collected(g, &err);
+		refused = err.code ? err.code : EIO;
 	} else {
 		for (struct ticket *t = *g->collected; t; t = t->next)
 			t->position = position;
 		g->collected = g->last;
+		g->last_position = position;
 		add_flight(g, position, batch_bytes(b));
 		++*g->options.batches;
 	}
 	batch_unref(&b);
+	return refused;
+}
+
+bool group_seal_full(struct group *g)
+{
+	if (!is_full(g))
+		return false;
+	if (g->refused) {
+		drop(g);
+		return true;
+	}
+	g->refused = append(g);
+	g->parts += !g->refused;
+	return true;
+}
+
+void group_flush(struct group *g)
+{
+	if (!batch_builder_events(g->builder))
+		return;
+	(void)append(g);
+	memset(g->trace, 0, sizeof(g->trace));
 }
 
 void group_turn(struct group *g)
@@ -245,9 +335,7 @@ void group_expire(struct group *g, int64_t now_mono_us)
 		counter_observe(g->options.latency,
 				now_mono_us - t->since_mono_us);
 		refuse(g, t, "not_durable",
-		       "the disk did not confirm in time; the events may or "
-		       "may not be stored: send them again with the same "
-		       "event_id");
+		       "the disk did not confirm in time; " MAYBE_STORED);
 	}
 }
 

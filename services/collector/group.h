@@ -46,8 +46,18 @@ struct batch_builder *group_builder(struct group *g, struct contract_set *set,
 				    const uint8_t trace[BATCH_TRACE_BYTES]);
 
 /*
+ * To be asked behind each event that was put into the builder: appends what was
+ * collected, and returns true, when it is as large as one batch may be. So a
+ * large request lies in several batches, and waits for the last of them. Once
+ * one of them was refused, the rest of the request is dropped here.
+ */
+bool group_seal_full(struct group *g);
+
+/*
  * Lets a request, whose events were just put into the builder, wait for the
- * disk; then it is answered with this status and JSON body (copied).
+ * disk, all of them; then it is answered with this status and JSON body
+ * (copied). 503 when the log refuses them: when the request lies in several
+ * batches, its text says that some events may be stored.
  */
 void group_wait(struct group *g, struct http_request *r, unsigned status,
 		const struct buf *body, int64_t now_mono_us);

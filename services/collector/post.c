@@ -208,6 +208,13 @@ static void on_event(void *arg, const struct contract *contract,
 		count_failed(arg, intake_code_name(code));
 }
 
+static bool seal_full(void *arg)
+{
+	struct collector *c = arg;
+
+	return group_seal_full(c->group);
+}
+
 /* ---- intake ---- */
 
 static char first_byte(struct http_slice body)
@@ -225,7 +232,7 @@ static void take_events(struct collector *c, struct http_request *r,
 	struct http_slice body = http_body(r);
 	struct key *key = http_context(r);
 	uint8_t trace[BATCH_TRACE_BYTES];
-	const struct intake_observer observer = {on_event, c};
+	const struct intake_observer observer = {on_event, seal_full, c};
 	struct intake_request request = {
 	    .form = shape->form,
 	    .body = body.bytes ? body.at : "",
@@ -251,6 +258,33 @@ static void take_events(struct collector *c, struct http_request *r,
 		key_spend(key, c->result.accepted + c->result.rejected);
 }
 
+/*
+ * A large request goes to the log in parts, so whether the log will take it is
+ * asked first. What the events grow by may still be too much: then some of them
+ * are stored, and the answer says so.
+ */
+static bool has_room(struct collector *c, struct http_request *r)
+{
+	size_t bytes = http_body(r).bytes;
+	int64_t most = collector_conf(c)->log_cap / 4;
+
+	if (bytes > (size_t)most) {
+		http_respond_error(
+		    r, 413, "body_too_large",
+		    "the body is more than a quarter of log_cap; "
+		    "send fewer events in one request");
+		return false;
+	}
+	if (bytes <= COLLECTOR_ROOM_BYTES ||
+	    source_has_room(c->source, bytes + COLLECTOR_ROOM_BYTES))
+		return true;
+	http_add_header(r, "Retry-After", "1");
+	http_respond_error(r, 503, "log_full",
+			   "the log has no room for so large a request; "
+			   "nothing was stored, try again");
+	return false;
+}
+
 static void post(struct collector *c, struct http_request *r,
 		 struct shape *shape)
 {
@@ -269,6 +303,8 @@ static void post(struct collector *c, struct http_request *r,
 				   "the body is empty");
 		return;
 	}
+	if (!has_room(c, r))
+		return;
 	take_events(c, r, shape);
 	one = shape->binary || shape->form == INTAKE_ONE ||
 	      shape->form == INTAKE_CLOUDEVENT;

@@ -67,9 +67,9 @@ static const struct conf_row rows[] = {
 	    "gets 503, and the client should send the same event_id again."},
     {FIELD(segment_size, CONF_BYTES), .min = "1MiB", .max = "1GiB",
      .def = "64MiB", .doc = "A new log segment begins beyond this size."},
-    {FIELD(log_cap, CONF_BYTES), .min = "4MiB", .max = "16TiB", .def = "4GiB",
+    {FIELD(log_cap, CONF_BYTES), .min = "8MiB", .max = "16TiB", .def = "4GiB",
      .doc = "The log holds at most this much; then requests get 503 with "
-	    "Retry-After."},
+	    "Retry-After. A body larger than a quarter of it gets 413."},
     {FIELD(disk_headroom, CONF_BYTES), .min = "1MiB", .max = "1TiB",
      .def = "64MiB",
      .doc = "Requests get 503 while less than this is free on the log's disk, "

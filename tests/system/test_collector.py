@@ -538,7 +538,7 @@ def test_a_restart_refuses_nobody(pipeline):
 
 
 def test_a_full_log_refuses_with_503(collectors):
-    collector = collectors(log_cap="4MiB", segment_size="1MiB").start()
+    collector = collectors(log_cap="8MiB", segment_size="1MiB").start()
     answer = posts_until(collector, lambda one: not one.ok)[-1]
     assert answer.status_code == 503
     assert answer.json()["error"]["code"] == "log_full"

@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import json
 import os
+import shutil
 import signal
 import subprocess
 import uuid
@@ -94,6 +95,49 @@ def test_a_run_reconciles_exactly(pipeline, load):
     found = wait_delivered(pipeline, run.acknowledged())
     assert sorted(found) == sorted(run.acknowledged())
     assert len(found) == report["accepted"]
+
+
+def post_lines(pipeline, lines, timeout=60):
+    return requests.post(pipeline.url + "/events/batch", data="\n".join(lines),
+                         headers={"Content-Type": "application/x-ndjson"},
+                         timeout=timeout)
+
+
+def test_events_that_grow_by_far_arrive(pipeline):
+    """Mapped, one request of 10,000 such events is 35 MB: no single batch."""
+    contracts = pipeline.folder / "contracts"
+    shutil.copytree(ROOT / "etc" / "contracts", contracts)
+    fields = ",\n".join(
+        f'{{ name = "h{i}"; type = "string"; mask = "hash"; }}'
+        for i in range(40))
+    (contracts / "secretive.conf").write_text(
+        'name = "secretive"; version = 1; extends = "base"; doc = "Secrets.";\n'
+        'match = { event_type = "secret.thing"; };\n'
+        f"fields = ({fields});\n"
+        'lake = { table = "secretive"; mode = "append"; };\n')
+    pipeline.sections["pipeline"]["contracts"] = contracts
+    pipeline.start()
+    line = json.dumps({"event_type": "secret.thing",
+                       **{f"h{i}": "a" for i in range(40)},
+                       "custom_properties": {"pad": "x" * 400}})
+    done = post_lines(pipeline, [line] * 10000)
+    assert done.status_code == 202, done.text[:300]
+    assert done.json()["events_accepted"] == 10000
+    wait_for(lambda: len(delivered_ids(pipeline)) >= 10000, 60, pipeline.logs)
+    events = pipeline.delivered("secretive")
+    assert len({event["event_id"] for event in events}) == 10000
+    assert pipeline.process("transformer.0")["restarts"] == 0
+
+
+def test_many_small_events_in_one_request_arrive(pipeline):
+    pipeline.sections["collector"] |= {"max_events": 50000}
+    pipeline.start()
+    lines = ['{"event_type":"product.viewed"}'] * 49000
+    done = post_lines(pipeline, lines)
+    assert done.status_code == 202, done.text[:300]
+    wait_for(lambda: len(delivered_ids(pipeline)) >= 49000, 60, pipeline.logs)
+    assert len(set(delivered_ids(pipeline))) == 49000
+    assert pipeline.process("transformer.0")["restarts"] == 0
 
 
 def test_single_events_reconcile_exactly(pipeline, load):

@@ -11,6 +11,7 @@ struct fake {
 	struct world w;
 	struct group *group;
 	struct contract_set *set;
+	struct batch_builder *builder;
 	struct counter_histogram latency;
 	uint64_t batches, not_durable;
 	struct batch *appended[MAX_APPENDS];
@@ -67,9 +68,8 @@ static void fake_close(struct fake *f)
 }
 
 /* Puts one event of some bytes into the builder. */
-static void add_event(struct fake *f, size_t bytes, const uint8_t *trace)
+static void put_event(struct batch_builder *w, size_t bytes)
 {
-	struct batch_builder *w = group_builder(f->group, f->set, trace);
 	struct batch_event event = {0};
 
 	event.offset = batch_builder_offset(w);
@@ -79,6 +79,21 @@ static void add_event(struct fake *f, size_t bytes, const uint8_t *trace)
 	batch_builder_room(w, bytes + 1)[bytes] = '\n';
 	batch_builder_commit(w, bytes + 1);
 	batch_builder_event(w, &event);
+}
+
+/* The first, or the only, event of a request. */
+static void add_event(struct fake *f, size_t bytes, const uint8_t *trace)
+{
+	f->builder = group_builder(f->group, f->set, trace);
+	put_event(f->builder, bytes);
+}
+
+static void add_event_behind(struct fake *f, size_t bytes, bool behind)
+{
+	if (behind)
+		put_event(f->builder, bytes);
+	else
+		add_event(f, bytes, NULL);
 }
 
 /* A client posts, and its event waits for the disk from `now_us` on. */
@@ -196,6 +211,122 @@ static void a_refusing_log_refuses_the_waiting(void **state)
 	fake_close(&f);
 }
 
+/* Puts events into the builder as a large request does. */
+static void add_events(struct fake *f, int count, size_t bytes)
+{
+	for (int i = 0; i < count; i++) {
+		add_event_behind(f, bytes, i > 0);
+		group_seal_full(f->group);
+	}
+}
+
+static void hold_request(struct fake *f, struct client *c)
+{
+	int held = f->w.held_count;
+
+	client_open(&f->w, c);
+	client_say(&f->w, c, "POST / HTTP/1.1\r\nHost: a\r\n\r\n");
+	WAIT_FOR(&f->w, f->w.held_count == held + 1);
+}
+
+/* Ten events of 1,000 bytes, and batches of at most 3,000 and one more. */
+static void a_large_request_lies_in_several_batches(void **state)
+{
+	struct buf body = {0};
+	struct client c;
+	struct fake f;
+	uint32_t events = 0;
+
+	(void)state;
+	fake_open(&f, 3000);
+	hold_request(&f, &c);
+	add_events(&f, 10, 1000);
+	group_wait(f.group, f.w.held[0], 202, &body, 1);
+	group_flush(f.group);
+	assert_int_equal(f.count, 4);
+	for (int i = 0; i < 4; i++) {
+		assert_true(batch_bytes(f.appended[i]) < 4200);
+		events += f.appended[i]->header.events;
+	}
+	assert_int_equal(events, 10);
+	/* It is answered when the last of them is on disk. */
+	group_durable(f.group, 3000, 2);
+	expect_silence(&f, &c);
+	group_durable(f.group, 4000, 2);
+	client_expect(&f.w, &c, 202, NULL);
+	client_close(&c);
+	fake_close(&f);
+}
+
+static void a_request_that_ends_with_a_batch_waits_for_it(void **state)
+{
+	struct buf body = {0};
+	struct client c[2];
+	struct fake f;
+
+	(void)state;
+	fake_open(&f, 3000);
+	hold_request(&f, &c[0]);
+	add_events(&f, 6, 1000);
+	assert_int_equal(f.count, 2);
+	group_wait(f.group, f.w.held[0], 202, &body, 1);
+	/* The next one has nothing to do with it. */
+	post(&f, &c[1], 100, 1);
+	group_durable(f.group, 1000, 2);
+	expect_silence(&f, &c[0]);
+	group_durable(f.group, 2000, 2);
+	client_expect(&f.w, &c[0], 202, NULL);
+	expect_silence(&f, &c[1]);
+	group_durable(f.group, 3000, 2);
+	client_expect(&f.w, &c[1], 202, NULL);
+	client_close(&c[0]);
+	client_close(&c[1]);
+	fake_close(&f);
+}
+
+static void a_request_refused_midway_says_so(void **state)
+{
+	struct buf body = {0};
+	struct client c[4];
+	struct fake f;
+
+	(void)state;
+	fake_open(&f, 3000);
+	hold_request(&f, &c[0]);
+	add_events(&f, 4, 1000);
+	f.refuse_with = ENOSPC;
+	group_seal_full(f.group);
+	add_event_behind(&f, 2500, true);
+	group_seal_full(f.group);
+	f.refuse_with = 0;
+	add_event_behind(&f, 100, true);
+	group_wait(f.group, f.w.held[0], 202, &body, 1);
+	client_expect(&f.w, &c[0], 503, "may or may not be stored");
+	/* Its rest is not appended with what comes behind it. */
+	post(&f, &c[1], 100, 1);
+	group_flush(f.group);
+	assert_int_equal(f.count, 2);
+	assert_int_equal(f.appended[1]->header.events, 1);
+	/* The last part counts too. */
+	hold_request(&f, &c[2]);
+	add_events(&f, 4, 1000);
+	group_wait(f.group, f.w.held[2], 202, &body, 1);
+	f.refuse_with = EAGAIN;
+	group_flush(f.group);
+	client_expect(&f.w, &c[2], 503,
+		      "the disk does not keep up; the events "
+		      "may or may not be stored");
+	/* Refused at once: nothing of it is anywhere. */
+	hold_request(&f, &c[3]);
+	f.refuse_with = EFBIG;
+	add_events(&f, 4, 1000);
+	group_wait(f.group, f.w.held[3], 202, &body, 1);
+	client_expect(&f.w, &c[3], 413, "nothing was stored");
+	for (int i = 0; i < 4; i++)
+		client_close(&c[i]);
+	fake_close(&f);
+}
+
 static void a_hanging_disk_gives_no_2xx(void **state)
 {
 	struct client c[2];
@@ -291,6 +422,9 @@ int main(void)
 	    cmocka_unit_test(answers_when_durable_and_not_before),
 	    cmocka_unit_test(large_batches_do_not_wait),
 	    cmocka_unit_test(a_refusing_log_refuses_the_waiting),
+	    cmocka_unit_test(a_large_request_lies_in_several_batches),
+	    cmocka_unit_test(a_request_that_ends_with_a_batch_waits_for_it),
+	    cmocka_unit_test(a_request_refused_midway_says_so),
 	    cmocka_unit_test(a_hanging_disk_gives_no_2xx),
 	    cmocka_unit_test(bounds_what_waits_for_the_disk),
 	    cmocka_unit_test(gone_clients_do_no_harm),

@@ -91,7 +91,7 @@ static void fake_close(struct fake *f)
 
 static struct gather *gather_open(struct fake *f, size_t target_bytes)
 {
-	const struct gather_log log = {fake_read, f};
+	const struct gather_log log = {fake_read, NULL, f};
 
 	return gather_new(&log, target_bytes);
 }
@@ -275,6 +275,36 @@ static void joins_only_what_belongs_together(void **state)
 	fake_close(&f);
 }
 
+static struct contract_batch_limits few_events(void *arg, uint64_t set)
+{
+	(void)arg;
+	return (struct contract_batch_limits){set == 7 ? 6 : 0, 1 << 20};
+}
+
+/* What the mapper can make of them is a limit too. */
+static void keeps_to_the_events_of_the_set(void **state)
+{
+	struct fake f;
+	const struct gather_log log = {fake_read, few_events, &f};
+	struct gather *g = gather_new(&log, 1 << 20);
+	uint64_t position = 100, next = 0;
+	struct batch *b;
+
+	(void)state;
+	fake_open(&f);
+	assert_int_equal(read_at(g, &position, &next, &b), 1);
+	assert_int_equal(next, 400);
+	assert_int_equal(b->header.events, 6);
+	batch_unref(&b);
+	/* What was sent once is given again as it was. */
+	next = 500;
+	assert_int_equal(read_at(g, &position, &next, &b), 1);
+	assert_int_equal(b->header.events, 10);
+	batch_unref(&b);
+	gather_free(&g);
+	fake_close(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -282,6 +312,7 @@ int main(void)
 	    cmocka_unit_test(gives_the_same_again),
 	    cmocka_unit_test(says_when_it_cannot_be_given_again),
 	    cmocka_unit_test(keeps_to_its_size),
+	    cmocka_unit_test(keeps_to_the_events_of_the_set),
 	    cmocka_unit_test(joins_only_what_belongs_together),
 	};
 

@@ -463,7 +463,7 @@ static void the_observer_sees_every_event(void **state)
 {
 	const char *body = "[{" TYPED "},{\"event_type\":\"x\"},3]";
 	struct buf seen = {0};
-	const struct intake_observer observer = {see, &seen};
+	const struct intake_observer observer = {see, NULL, &seen};
 	struct intake_request request = {
 	    .form = INTAKE_BATCH,
 	    .body = body,
@@ -526,9 +526,60 @@ static void mutated_bodies_get_an_answer(void **state)
 	assert_true(refused > 1000);
 }
 
+/* Batches of one event each, of which the streams are kept. */
+struct sealed {
+	struct batch_builder *w;
+	char streams[4][BATCH_STREAM_NAME_BYTES + 1];
+	int count;
+};
+
+static bool seal_each(void *arg)
+{
+	const struct batch_header header = {.created_at_us = NOW_US};
+	struct sealed *s = arg;
+	struct batch *b = batch_builder_seal(s->w, &header);
+
+	assert_int_equal(b->header.events, 1);
+	assert_int_equal(b->stream_count, 1);
+	batch_stream(b, 0, s->streams[s->count++]);
+	batch_unref(&b);
+	return true;
+}
+
+static void one_body_may_lie_in_several_batches(void **state)
+{
+	const char *body = "[{\"event_type\":\"order.placed\","
+			   "\"order_id\":\"1\"},"
+			   "{\"event_type\":\"product.viewed\"},"
+			   "{\"event_type\":\"order.placed\","
+			   "\"order_id\":\"2\"}]";
+	struct sealed s = {.w = batch_builder_new()};
+	const struct intake_observer observer = {NULL, seal_each, &s};
+	struct intake_request request = {.form = INTAKE_BATCH,
+					 .body = body,
+					 .bytes = strlen(body),
+					 .max_events = 10,
+					 .now_us = NOW_US};
+	struct intake_result *result = xcalloc(1, sizeof(*result));
+	struct intake *in = intake_new();
+
+	(void)state;
+	intake_body(in, set, &request, &observer, s.w, result);
+	assert_int_equal(result->accepted, 3);
+	assert_int_equal(s.count, 3);
+	assert_string_equal(s.streams[0], "order");
+	assert_string_equal(s.streams[1], "product");
+	assert_string_equal(s.streams[2], "order");
+	assert_int_equal(batch_builder_events(s.w), 0);
+	intake_free(&in);
+	free(result);
+	batch_builder_free(&s.w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(one_body_may_lie_in_several_batches),
 	    cmocka_unit_test(an_event_keeps_its_bytes_and_is_indexed),
 	    cmocka_unit_test(id_time_and_source_are_assigned_when_missing),
 	    cmocka_unit_test(a_null_id_is_replaced_not_doubled),

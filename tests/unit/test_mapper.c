@@ -55,6 +55,141 @@ static void assert_maps(const char *contract, const char *event,
 	free(line);
 }
 
+/* A contract whose events grow by far: n hashed fields. */
+static char *hashed_fields(int n)
+{
+	struct buf text = {0};
+	char *owned;
+
+	buf_text(&text, HEAD);
+	for (int i = 0; i < n; i++)
+		buf_printf(&text,
+			   ",{ name = \"h%d\"; type = \"string\"; "
+			   "mask = \"hash\"; }",
+			   i);
+	buf_text(&text, TAIL);
+	owned = xstrdup(buf_str(&text));
+	buf_free(&text);
+	return owned;
+}
+
+static char *hashed_events(int n, int count)
+{
+	struct buf text = {0};
+	char *owned;
+
+	for (int k = 0; k < count; k++) {
+		buf_printf(&text, "{\"event_type\":\"t\"");
+		for (int i = 0; i < n; i++)
+			buf_printf(&text, ",\"h%d\":\"a\"", i);
+		buf_text(&text, "}\n");
+	}
+	owned = xstrdup(buf_str(&text));
+	buf_free(&text);
+	return owned;
+}
+
+/* 20,000 events that would be 57 MB when mapped. */
+static void no_input_overfills_a_batch(void **state)
+{
+	char *contract = hashed_fields(40), *body = hashed_events(40, 20000);
+	struct contract_set *set = set_of_text(contract);
+	struct intake_request request = {.form = INTAKE_NDJSON,
+					 .body = body,
+					 .bytes = strlen(body),
+					 .max_events = 20000,
+					 .now_us = NOW_US};
+	struct taken *t = take_request(set, &request);
+	struct mapper_counts counts;
+	struct batch *out;
+	char *line;
+
+	(void)state;
+	assert_int_equal(t->result.accepted, 20000);
+	out = map_batch(set, t->batch, &counts);
+	assert_int_equal(out->header.events, 20000);
+	assert_true(counts.mapped > 5000);
+	assert_true(counts.dead_letters > 1000);
+	line = line_of(out, 19999);
+	assert_non_null(strstr(line, "\"code\":\"event_too_large\""));
+	assert_true(strlen(line) < 448);
+	free(line);
+	batch_unref(&out);
+	taken_free(&t);
+	contract_set_unref(&set);
+	free(contract);
+	free(body);
+}
+
+struct parts {
+	struct contract_set *set;
+	struct batch_builder *w;
+	uint32_t events, dead_letters;
+	uint32_t batches;
+	size_t largest;
+};
+
+static void map_part(struct parts *p)
+{
+	struct batch_header header = {.created_at_us = NOW_US};
+	struct batch *in = batch_builder_seal(p->w, &header), *out;
+	struct mapper_counts counts;
+
+	out = map_batch(p->set, in, &counts);
+	p->events += out->header.events;
+	p->dead_letters += (uint32_t)counts.dead_letters;
+	p->batches++;
+	if (out->header.payload_bytes > p->largest)
+		p->largest = out->header.payload_bytes;
+	batch_unref(&in);
+	batch_unref(&out);
+}
+
+static bool seal_in_limits(void *arg)
+{
+	struct parts *p = arg;
+	const struct contract_batch_limits l =
+	    contract_set_batch_limits(p->set);
+
+	if (batch_builder_events(p->w) < l.events &&
+	    batch_builder_bytes(p->w) < l.bytes)
+		return false;
+	map_part(p);
+	return true;
+}
+
+/* The same, sealed when the set says so: nothing is lost to size. */
+static void batches_in_the_limits_always_fit(void **state)
+{
+	char *contract = hashed_fields(200), *body = hashed_events(200, 5000);
+	struct parts p = {.set = set_of_text(contract),
+			  .w = batch_builder_new()};
+	const struct intake_observer observer = {NULL, seal_in_limits, &p};
+	struct intake_request request = {.form = INTAKE_NDJSON,
+					 .body = body,
+					 .bytes = strlen(body),
+					 .max_events = 5000,
+					 .now_us = NOW_US};
+	struct intake_result *result = xcalloc(1, sizeof(*result));
+	struct intake *in = intake_new();
+
+	(void)state;
+	intake_body(in, p.set, &request, &observer, p.w, result);
+	map_part(&p);
+	assert_int_equal(result->accepted, 5000);
+	assert_int_equal(p.events, 5000);
+	assert_int_equal(p.dead_letters, 0);
+	assert_true(p.batches > 3);
+	assert_true(p.largest > 1 << 20);
+	assert_true(p.largest < BATCH_MAX_PAYLOAD_BYTES / 2);
+	intake_free(&in);
+	free(result);
+	batch_builder_free(&p.w);
+	contract_set_unref(&p.set);
+	free(contract);
+	free(body);
+}
+
 static void what_needs_no_change_is_copied(void **state)
 {
 	struct contract_set *set = set_of_text(HEAD TAIL);
@@ -560,6 +695,8 @@ static void mutated_lines_give_valid_lines(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(no_input_overfills_a_batch),
+	    cmocka_unit_test(batches_in_the_limits_always_fit),
 	    cmocka_unit_test(what_needs_no_change_is_copied),
 	    cmocka_unit_test(numbers_and_strings_stay_as_sent),
 	    cmocka_unit_test(fine_decimals_are_rounded_and_others_stay_as_sent),
