@@ -53,8 +53,15 @@ int statedir_take(struct run *run, struct err *err) MUST_CHECK;
  */
 int secret_load(struct run *run, struct err *err) MUST_CHECK;
 
-/* Loads and pins the newest contract set; the old one stays on an error. */
-int contracts_load(struct run *run, struct err *err) MUST_CHECK;
+/*
+ * Loads the contract set that `conf` names, and pins it; run->secret is there.
+ * The caller owns *set. -1 with *err; nothing of run changes either way.
+ */
+int contracts_read(const struct run *run, const struct conf *conf,
+		   struct contract_set **set, struct err *err) MUST_CHECK;
+
+/* Makes it the newest set, in place of the one before; takes it over. */
+void contracts_take(struct run *run, struct contract_set *set);
 
 /* Sends all counters of the process to metrics. */
 void export_stats(struct run *run);

@@ -77,43 +77,48 @@ static int parse_arguments(struct run *run, int argc, char **argv)
 	return -1;
 }
 
-static int find_row(struct run *run, struct conf *conf, struct err *err)
+/* The row of *conf that this process is, NULL with *err. */
+static const struct conf_service *find_row(const struct run *run,
+					   const struct conf *conf,
+					   struct err *err)
 {
 	const struct conf_service *row = conf_find_service(conf, run->name);
 
 	if (!row)
-		return err_set(err, EINVAL, "no service \"%s\" in %s",
-			       run->name,
-			       conf->path ? conf->path : "the defaults");
-	if (strcmp(row->kind->name, run->service->name) != 0)
-		return err_set(err, EINVAL,
-			       "service \"%s\" is a %s, and this is a %s",
-			       run->name, row->kind->name, run->service->name);
-	run->row = row;
-	return 0;
+		err_set(err, EINVAL, "no service \"%s\" in %s", run->name,
+			conf->path ? conf->path : "the defaults");
+	else if (strcmp(row->kind->name, run->service->name) != 0)
+		err_set(err, EINVAL, "service \"%s\" is a %s, and this is a %s",
+			run->name, row->kind->name, run->service->name);
+	else
+		return row;
+	return NULL;
 }
 
-static int load_config(struct run *run, struct err *err)
+/* Reads the configuration; the caller owns *conf. */
+static int read_config(const struct run *run, struct conf **conf,
+		       struct err *err)
 {
 	struct conf_report report = {0};
-	struct conf *conf = NULL;
 	int rc = -1;
 
-	if (conf_load_row(&conf, run->config_path, run->kinds, run->name,
-			  &report) != 0) {
+	*conf = NULL;
+	if (conf_load_row(conf, run->config_path, run->kinds, run->name,
+			  &report) != 0)
 		err_set(err, EINVAL, "%s", buf_str(&report.lines));
-		goto out;
-	}
-	if (find_row(run, conf, err) != 0)
-		goto out;
-	run->previous_conf = run->conf;
-	run->conf = conf;
-	conf = NULL;
-	rc = 0;
-out:
-	conf_free(&conf);
+	else if (find_row(run, *conf, err))
+		rc = 0;
+	if (rc != 0)
+		conf_free(conf);
 	conf_report_free(&report);
 	return rc;
+}
+
+static void take_config(struct run *run, struct conf *conf)
+{
+	run->previous_conf = run->conf;
+	run->conf = conf;
+	run->row = conf_find_service(conf, run->name);
 }
 
 static void start_drain(struct run *run)
@@ -130,17 +135,41 @@ static void start_drain(struct run *run)
 		 run->conf->pipeline->drain_timeout / 1000);
 }
 
+/* Reads all that a reload needs, and changes nothing. */
+static int read_anew(const struct run *run, struct conf **conf,
+		     struct contract_set **set, struct err *err)
+{
+	*set = NULL;
+	if (read_config(run, conf, err) != 0)
+		return -1;
+	if (strcmp((*conf)->pipeline->state_dir,
+		   run->conf->pipeline->state_dir) != 0)
+		err_set(err, EINVAL,
+			"pipeline.state_dir cannot change while the pipeline "
+			"runs: stop it, then start it again");
+	else if (!run->contracts || contracts_read(run, *conf, set, err) == 0)
+		return 0;
+	conf_free(conf);
+	return -1;
+}
+
 static void reload(struct run *run)
 {
 	char quoted[LOG_QUOTE_BYTES];
+	struct contract_set *set;
+	struct conf *conf;
 	struct err err;
 
-	if ((run->contracts && contracts_load(run, &err) != 0) ||
-	    load_config(run, &err) != 0) {
-		log_error("reload_refused", "error=%s",
+	if (read_anew(run, &conf, &set, &err) != 0) {
+		log_error("reload_refused",
+			  "error=%s action=\"nothing was changed: mend it and "
+			  "reload again\"",
 			  log_quote(quoted, err.text));
 		return;
 	}
+	take_config(run, conf);
+	if (set)
+		contracts_take(run, set);
 	log_info("reloaded", "config=%s",
 		 run->conf->path ? run->conf->path : "defaults");
 	if (run->service->reload)
@@ -260,9 +289,12 @@ static int open_all(struct run *run, struct err *err)
 {
 	static const enum log_level levels[] = {LOG_ERROR, LOG_WARN, LOG_INFO,
 						LOG_DEBUG};
+	struct contract_set *set;
+	struct conf *conf;
 
-	if (load_config(run, err) != 0)
+	if (read_config(run, &conf, err) != 0)
 		return -1;
+	take_config(run, conf);
 	run->label = xasprintf("%s.%u", run->name, run->instance);
 	log_open(run->label, levels[run->conf->pipeline->log_level],
 		 run->conf->pipeline->log_format ? LOG_JSON : LOG_LOGFMT);
@@ -270,9 +302,12 @@ static int open_all(struct run *run, struct err *err)
 	    xasprintf("%s/%s", run->conf->pipeline->state_dir, run->label);
 	if (statedir_take(run, err) != 0 || open_loop(run, err) != 0)
 		return -1;
-	if (run->row->kind->flags & (KIND_SOURCE | KIND_RELAY) &&
-	    contracts_load(run, err) != 0)
-		return -1;
+	if (run->row->kind->flags & (KIND_SOURCE | KIND_RELAY)) {
+		if (secret_load(run, err) != 0 ||
+		    contracts_read(run, run->conf, &set, err) != 0)
+			return -1;
+		contracts_take(run, set);
+	}
 	if (open_stats(run, err) != 0)
 		return -1;
 	run->counters = xcalloc(1, run->row->kind->counters->struct_bytes);

@@ -3,6 +3,7 @@
 import concurrent.futures
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -10,7 +11,7 @@ import time
 import pytest
 import requests
 
-from conftest import PIPELINECTL, alive, wait_for
+from conftest import PIPELINECTL, ROOT, alive, wait_for
 
 
 def order(number):
@@ -128,6 +129,55 @@ def test_reload_scales_the_transformer(pipeline):
         assert post(pipeline, n).status_code == 202
     wait_for(lambda: len(delivered(pipeline)) == 50,
              what=lambda: pipeline.logs())
+
+
+PING = """name = "ping"; version = 1; extends = "base"; doc = "A test.";
+match = { event_type = "ping"; };
+fields = ( );
+"""
+
+
+def ping(pipeline):
+    return requests.post(pipeline.url + "/events", timeout=30,
+                         json={"event_type": "ping"}).status_code
+
+
+def test_reload_takes_contracts_from_their_new_place(pipeline, folder):
+    pipeline.start()
+    assert ping(pipeline) == 422
+    new = folder / "new"
+    shutil.copytree(ROOT / "etc" / "contracts", new)
+    (new / "ping.conf").write_text(PING)
+    pipeline.sections["pipeline"]["contracts"] = new
+    pipeline.write_config()
+    assert pipeline.ctl("reload").code == 0
+    wait_for(lambda: ping(pipeline) == 202, what=pipeline.logs)
+
+
+def test_reload_takes_all_or_nothing(pipeline, folder):
+    place = folder / "contracts"
+    shutil.copytree(ROOT / "etc" / "contracts", place)
+    pipeline.sections["pipeline"]["contracts"] = place
+    pipeline.start()
+    good = pipeline.config.read_text()
+    (place / "ping.conf").write_text(PING)
+
+    def refused(times):
+        pipeline.kill("collector", signal.SIGHUP)
+        log = wait_for(
+            lambda: pipeline.log("collector.0").count("reload_refused")
+            == times and pipeline.log("collector.0"), what=pipeline.logs)
+        assert ping(pipeline) == 422, "nothing of it was taken"
+        assert "mend it and reload again" in log
+    # Good contracts beside a bad configuration, then the other way round.
+    pipeline.config.write_text(good + "pipelin = { };\n")
+    refused(1)
+    pipeline.config.write_text(good)
+    (place / "bad.conf").write_text("nonsense")
+    refused(2)
+    (place / "bad.conf").unlink()
+    pipeline.kill("collector", signal.SIGHUP)
+    wait_for(lambda: ping(pipeline) == 202, what=pipeline.logs)
 
 
 def test_logs_show_what_services_say(pipeline):
