@@ -33,6 +33,7 @@ static void spawn(struct supervisor *s, struct instance *i)
 	}
 	i->status[0] = '\0';
 	i->reload_due = false;
+	i->started_with = s->conf;
 	logpipe_forget(&i->log);
 	if (plan_listener(s, i->row, &plan.listen_fd, &err) == 0)
 		pid = spawn_process(&plan, &err);

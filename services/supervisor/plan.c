@@ -218,6 +218,37 @@ void plan_start(struct supervisor *s)
 	}
 }
 
+/* Where an instance's row stands; those without one come last. */
+static uint32_t rank(const struct supervisor *s, const struct instance *i)
+{
+	uint32_t at = 0;
+
+	while (at < s->conf->service_count &&
+	       strcmp(s->conf->services[at].name, i->row) != 0)
+		at++;
+	return at;
+}
+
+static bool stands_before(const struct supervisor *s, const struct instance *a,
+			  const struct instance *b)
+{
+	uint32_t x = rank(s, a), y = rank(s, b);
+
+	return x < y || (x == y && a->number < b->number);
+}
+
+void plan_sort(struct supervisor *s)
+{
+	for (uint32_t n = 1; n < s->instance_count; n++) {
+		struct instance *i = s->instances[n];
+		uint32_t at = n;
+
+		for (; at && stands_before(s, i, s->instances[at - 1]); at--)
+			s->instances[at] = s->instances[at - 1];
+		s->instances[at] = i;
+	}
+}
+
 void plan_sweep(struct supervisor *s)
 {
 	uint32_t kept = 0;

@@ -53,78 +53,15 @@ int supervisor_load(struct supervisor *s, struct conf **conf,
 	return rc;
 }
 
-static bool same_text(const char *a, const char *b)
-{
-	return a == b || (a && b && strcmp(a, b) == 0);
-}
-
-static bool same_value(const struct conf_row *row, const void *a, const void *b)
-{
-	const char *x = (const char *)a + row->offset;
-	const char *y = (const char *)b + row->offset;
-
-	switch (row->type) {
-	case CONF_STRING:
-	case CONF_PATH:
-	case CONF_LISTEN:
-		return same_text(*(char *const *)(const void *)x,
-				 *(char *const *)(const void *)y);
-	case CONF_INT:
-	case CONF_BYTES:
-	case CONF_DURATION:
-		return memcmp(x, y, sizeof(int64_t)) == 0;
-	case CONF_BOOL:
-		return memcmp(x, y, sizeof(bool)) == 0;
-	case CONF_CHOICE:
-		return memcmp(x, y, sizeof(int)) == 0;
-	}
-	return true;
-}
-
-/* Adds {"service", "keys"} for what differs and is read only at a start. */
-static void compare(const char *name, const struct conf_table *table,
-		    const void *old, const void *new, cJSON *list)
-{
-	cJSON *keys = NULL;
-
-	for (size_t i = 0; table && old && new &&i < table->row_count; i++) {
-		const struct conf_row *row = &table->rows[i];
-
-		if ((row->flags & CONF_RELOAD) || same_value(row, old, new))
-			continue;
-		if (!keys) {
-			cJSON *one = cJSON_CreateObject();
-
-			cJSON_AddItemToArray(list, one);
-			cJSON_AddStringToObject(one, "service", name);
-			keys = cJSON_AddArrayToObject(one, "keys");
-		}
-		cJSON_AddItemToArray(keys, cJSON_CreateString(row->name));
-	}
-}
-
-static void compare_services(const struct conf *old, const struct conf *new,
-			     cJSON *list)
-{
-	for (uint32_t i = 0; i < new->service_count; i++) {
-		const struct conf_service *now = &new->services[i];
-		const struct conf_service *was =
-		    conf_find_service(old, now->name);
-
-		if (was && was->kind == now->kind)
-			compare(now->name, now->kind->conf, was->conf,
-				now->conf, list);
-	}
-}
-
 /* What no process can follow while it runs. */
 static bool moved(const struct conf *old, const struct conf *new, cJSON *answer)
 {
 	const struct conf_pipeline *a = old->pipeline, *b = new->pipeline;
-	const char *key = !same_text(a->run_dir, b->run_dir)	   ? "run_dir"
-			  : !same_text(a->state_dir, b->state_dir) ? "state_dir"
-			  : !same_text(a->log_dir, b->log_dir)	   ? "log_dir"
-								   : NULL;
+	const char *key =
+	    !changes_same_text(a->run_dir, b->run_dir)	     ? "run_dir"
+	    : !changes_same_text(a->state_dir, b->state_dir) ? "state_dir"
+	    : !changes_same_text(a->log_dir, b->log_dir)     ? "log_dir"
+							     : NULL;
 	char *text;
 
 	if (!key)
@@ -214,7 +151,6 @@ void supervisor_reload(struct supervisor *s, cJSON *answer)
 	uint32_t before = s->instance_count;
 	struct buf problems = {0};
 	struct conf *conf = NULL;
-	cJSON *needs;
 	struct err err;
 
 	if (supervisor_load(s, &conf, &problems) != 0) {
@@ -230,16 +166,15 @@ void supervisor_reload(struct supervisor *s, cJSON *answer)
 		refuse(answer, err.text, NULL);
 		goto out;
 	}
-	/* conf is the old one now. */
+	/* conf is the old one now, and some processes still run with it. */
+	changes_keep(s, &conf);
 	take_policy(s);
 	signal_children(s, before);
 	plan_start(s);
 	cJSON_AddTrueToObject(answer, "ok");
 	list_changes(s, before, answer);
-	needs = cJSON_AddArrayToObject(answer, "needs_restart");
-	compare("pipeline", &conf_pipeline_table, conf->pipeline,
-		s->conf->pipeline, needs);
-	compare_services(conf, s->conf, needs);
+	changes_list(s, cJSON_AddArrayToObject(answer, "needs_restart"));
+	plan_sort(s);
 	log_info("reloaded", "generation=%llu",
 		 (unsigned long long)s->generation);
 out:

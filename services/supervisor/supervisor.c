@@ -224,6 +224,7 @@ static void close_all(struct supervisor *s)
 		close(s->report_fd);
 	/* The lock stays until the process is gone. */
 	conf_free(&s->conf);
+	changes_free(s);
 	free(s->run_dir);
 	free(s->libexec);
 	free(s->notify_path);
@@ -301,6 +302,7 @@ static int run(struct supervisor *s)
 		fputs("weftd: nothing was started\n", stderr);
 		return CONTROL_EXIT_CONFIG;
 	}
+	s->started_with = s->conf;
 	if (open_all(s, &err) != 0) {
 		fprintf(stderr, "weftd: %s; nothing was started\n", err.text);
 		close_all(s);

@@ -31,6 +31,7 @@ struct instance {
 	const struct conf_kind *kind;
 	struct child child;
 	pid_t pid; /* 0 while there is none; unreaped else */
+	const struct conf *started_with; /* borrowed; NULL before any start */
 	int64_t spawned_mono_us;
 	bool leaving;	 /* no longer in the configuration: gone once stopped */
 	bool bad_config; /* last life ended with exit code 78 */
@@ -55,6 +56,9 @@ struct supervisor {
 	const char *config_path; /* absolute, NULL = built-in defaults */
 	bool daemon;		 /* logs to its own file, not to stderr */
 	struct conf *conf;
+	const struct conf *started_with; /* what weftd itself began with */
+	struct conf **old; /* earlier ones that a process may still run with */
+	uint32_t old_count;
 	char *run_dir, *libexec; /* fixed for its life */
 	char *notify_path;
 	int report_fd; /* tells who started it how the start went; -1 = told */
@@ -113,6 +117,8 @@ void plan_shrink(struct supervisor *s, uint32_t count);
 /* Starts the instances that are new or refused their old configuration, stops
  * those no longer planned. */
 void plan_start(struct supervisor *s);
+/* Puts the instances into the order of the configuration. */
+void plan_sort(struct supervisor *s);
 /* Removes those that have left and stopped. */
 void plan_sweep(struct supervisor *s);
 void plan_free(struct supervisor *s);
@@ -142,6 +148,16 @@ void supervisor_reload_logged(struct supervisor *s);
  * line. */
 int supervisor_load(struct supervisor *s, struct conf **conf,
 		    struct buf *problems) MUST_CHECK;
+
+/* changes.c */
+bool changes_same_text(const char *a, const char *b);
+/* Adds {"service", "keys"} for what differs between s->conf and what running
+ * processes began with, and is read only at a start. */
+void changes_list(const struct supervisor *s, struct cJSON *list);
+/* Takes over the configuration that s->conf has replaced, as long as anything
+ * began with it. */
+void changes_keep(struct supervisor *s, struct conf **conf);
+void changes_free(struct supervisor *s);
 
 /* report.c: how the start went, told once. */
 /* True when every instance is ready. */

@@ -510,6 +510,10 @@ def test_reload_changes_the_number_of_instances(fakes):
     assert len(fakes.topology()["services"][1]["endpoints"]) == 3
     wait_for(lambda: "SIGHUP collector.0" in fakes.events())
     assert fakes.pid("transformer.0") == pid
+    assert [(p["service"], p["instance"])
+            for p in fakes.status()["services"]] == [
+        ("collector", 0), ("transformer", 0), ("transformer", 1),
+        ("transformer", 2), ("eventhub-publisher", 0), ("metrics", 0)]
 
     fakes.services[1]["instances"] = 1
     fakes.write_config()
@@ -573,6 +577,44 @@ def test_reload_names_what_needs_a_restart(fakes):
     assert fakes.ctl("restart", "collector").code == 0
     with socket.create_connection(("127.0.0.1", fakes.port), 20) as s:
         assert int(read_line(s)) != old
+
+
+def needs(fakes):
+    """What a reload says is to be restarted: (service, keys) each."""
+    fakes.write_config()
+    done = fakes.ctl("reload", "--json")
+    assert done.code == 0, done
+    return [(one["service"], one["keys"])
+            for one in done.json["needs_restart"]]
+
+
+def test_reload_compares_with_what_runs(fakes):
+    fakes.services[1]["instances"] = 2
+    fakes.start()
+    collector = fakes.sections["collector"]
+    before = dict(collector)
+    collector["segment_size"] = "2MiB"
+    fakes.sections["transformer"] = {"silence": "3s"}
+    changed = [("collector", ["segment_size"]), ("transformer", ["silence"])]
+    assert needs(fakes) == changed
+    # It is not forgotten at the next one, and not by a crash of another.
+    assert needs(fakes) == changed
+    assert fakes.ctl("restart", "transformer.0").code == 0
+    assert needs(fakes) == changed, "transformer.1 has it still to come"
+    old = fakes.kill("transformer.1")
+    fakes.wait_restarted("transformer.1", old)
+    assert needs(fakes) == changed[:1]
+    # What was changed back is what runs.
+    fakes.sections["collector"] = before
+    assert needs(fakes) == []
+    # weftd's own part is applied by nothing but its restart.
+    fakes.sections["pipeline"]["watchdog"] = "3s"
+    assert needs(fakes) == [("pipeline", ["watchdog"])]
+    for row in ("collector", "transformer", "eventhub-publisher", "metrics"):
+        assert fakes.ctl("restart", row).code == 0
+    assert needs(fakes) == [("pipeline", ["watchdog"])]
+    assert fakes.ctl("restart").code == 0
+    assert needs(fakes) == []
 
 
 def test_reload_does_not_move_a_running_pipeline(fakes):
