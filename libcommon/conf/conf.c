@@ -63,7 +63,7 @@ static void parse_failed(struct loading *l)
 			      "it are the usual suspects)",
 			      text, near);
 	else
-		problem_error(&l->problems, at,
+		problem_error(&l->problems, scan_last(&l->scan),
 			      "%s at the end of the file; is a bracket not "
 			      "closed?",
 			      text);

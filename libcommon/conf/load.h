@@ -77,6 +77,10 @@ void scan_free(struct scan *scan);
 /* Where a line of the text is written. Lives as long as the scan. */
 struct where scan_where(const struct scan *scan, unsigned line);
 
+/* The last line of the text that is not blank: where an end that comes too
+ * early is to be mended. */
+struct where scan_last(const struct scan *scan);
+
 /* Whether an integer at that line was reported as too large. */
 bool scan_wrapped(const struct scan *scan, unsigned line);
 

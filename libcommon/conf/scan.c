@@ -400,6 +400,15 @@ struct where scan_where(const struct scan *scan, unsigned line)
 			      scan->parts[i].line + line - scan->parts[i].at};
 }
 
+struct where scan_last(const struct scan *scan)
+{
+	size_t used = scan->masked.used;
+
+	while (used && isspace((unsigned char)scan->masked.data[used - 1]))
+		used--;
+	return scan_where(scan, 1 + count_lines(scan->masked.data, used));
+}
+
 bool scan_wrapped(const struct scan *scan, unsigned line)
 {
 	for (size_t i = 0; i < scan->wrap_count; i++)

@@ -539,12 +539,13 @@ def test_reload_of_a_bad_config_is_refused(fakes):
     fakes.start()
     pids = fakes.pids()
     good = fakes.config.read_text()
-    for bad, said in ((good + "colector = { };\n", '"collector"'),
-                      (good + "x = (", "syntax error")):
-        fakes.config.write_text(bad)
+    last = len(good.splitlines()) + 1
+    for bad, said in (("colector = { };\n", '"collector"'),
+                      ("x = (\n", "syntax error")):
+        fakes.config.write_text(good + bad)
         done = fakes.ctl("reload")
         assert done.code == 1
-        assert "weft.conf:" in done.err and said in done.err, done
+        assert f"weft.conf:{last}:" in done.err and said in done.err, done
         assert "goes on" in done.err
     fakes.config.write_text(good)
     assert fakes.pids() == pids

@@ -237,8 +237,16 @@ static const struct bad bad_files[] = {
     {"pipeline = { name = \"x\";\n"
      "/* open\n",
      "weft.conf:2: a comment begins here and never ends; add */\n"},
-    {"pipeline = { name = \"x\";\n", "weft.conf:2: syntax error at the end of "
+    {"pipeline = { name = \"x\";\n", "weft.conf:1: syntax error at the end of "
 				     "the file; is a bracket not closed?\n"},
+    {"# the end is not there\n"
+     "pipeline = { name = \"x\"\n"
+     " \n"
+     "\n",
+     "weft.conf:2: syntax error at the end of the file; is a bracket not "
+     "closed?\n"},
+    {"links = (", "weft.conf:1: syntax error at the end of the file; is a "
+		  "bracket not closed?\n"},
     {"a = = 3; b = \"hush\";\n",
      "weft.conf:1: syntax error near: a = = 3; b = \"...\"; (quotes, brackets "
      "and names before it are the usual suspects)\n"},
