@@ -116,6 +116,8 @@ void spool_print_table(const struct spool_row *rows, size_t count,
 	}
 	for (int c = 0; c < COLUMNS; c++)
 		snprintf(cells[c], CELL_BYTES, "%s", titles[c]);
+	puts("as of each log's last checkpoint; what was freed since then "
+	     "still counts here");
 	print_line(titles[COL_LOG], label_width, cells, widths);
 	for (size_t i = 0; i < count; i++) {
 		fill(&rows[i], now_us, cells);
