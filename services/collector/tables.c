@@ -1,5 +1,7 @@
 #include "services/collector/tables.h"
 
+#include "run/counter_rows.h"
+
 #define FIELD(f, t) CONF_FIELD(struct collector_conf, f, t)
 
 static const struct conf_row rows[] = {
@@ -138,34 +140,9 @@ static const struct counter_row counters[] = {
      "Bytes written to clients."},
     {"weft_http_timeouts_total", COUNTER_TOTAL, COUNTER(http.timeouts), "", 1,
      "Requests given up because they took too long."},
-    {"weft_bus_events_out_total", COUNTER_TOTAL, COUNTER(bus.events_out), "", 1,
-     "Events sent over the bus."},
-    {"weft_bus_batches_out_total", COUNTER_TOTAL, COUNTER(bus.batches_out), "",
-     1, "Batches sent over the bus."},
-    {"weft_bus_resends_total", COUNTER_TOTAL, COUNTER(bus.resends), "", 1,
-     "Batches sent again."},
-    {"weft_bus_epochs_total", COUNTER_TOTAL, COUNTER(bus.epochs), "", 1,
-     "Epochs begun."},
-    {"weft_bus_evidence_total", COUNTER_TOTAL, COUNTER(bus.evidence), "", 1,
-     "Times that something on the way may have been lost."},
-    {"weft_bus_unacked_batches", COUNTER_GAUGE, COUNTER(bus.unacked_batches),
-     "", 1, "Batches sent and not acknowledged yet."},
-    {"weft_bus_unacked_bytes", COUNTER_GAUGE, COUNTER(bus.unacked_bytes), "", 1,
-     "Bytes sent and not acknowledged yet."},
-    {"weft_spool_backlog_bytes", COUNTER_GAUGE, COUNTER(backlog_bytes), "", 1,
-     "Bytes in the log that are not delivered yet."},
-    {"weft_spool_oldest_seconds", COUNTER_GAUGE, COUNTER(oldest_us), "", 1e-6,
-     "Age of the oldest record that is not delivered yet."},
-    {"weft_spool_disk_bytes", COUNTER_GAUGE, COUNTER(spool.bytes), "", 1,
-     "Bytes that the log takes on disk."},
-    {"weft_spool_cap_bytes", COUNTER_GAUGE, COUNTER(spool.cap_bytes), "", 1,
-     "Bytes that the log may take on disk."},
-    {"weft_spool_commits_total", COUNTER_TOTAL, COUNTER(spool.commits), "", 1,
-     "Commits (fdatasync) of the log."},
-    {"weft_spool_failures_total", COUNTER_TOTAL, COUNTER(spool.failures), "", 1,
-     "Writes and syncs of the log that failed."},
-    {"weft_spool_bad_records_total", COUNTER_TOTAL, COUNTER(spool.bad_records),
-     "", 1, "Records of the log that could not be read."},
+    BUS_OUT_ROWS(struct collector_counters),
+    BUS_RESEND_ROWS(struct collector_counters),
+    LOG_ROWS(struct collector_counters),
 };
 
 const struct counter_table collector_counter_table = {

@@ -1,5 +1,7 @@
 #include "services/eventhub-publisher/tables.h"
 
+#include "run/counter_rows.h"
+
 #define FIELD(f, t) CONF_FIELD(struct eventhub_publisher_conf, f, t)
 
 static const struct conf_row rows[] = {
@@ -74,34 +76,9 @@ static const struct counter_row counters[] = {
      1, "From acceptance at the source to delivery, per event."},
     {"weft_delivery_failures_total", COUNTER_TOTAL, COUNTER(failures), "", 1,
      "Times that the backend failed and was opened again."},
-    {"weft_bus_events_in_total", COUNTER_TOTAL, COUNTER(bus.events_in), "", 1,
-     "Events received over the bus."},
-    {"weft_bus_batches_in_total", COUNTER_TOTAL, COUNTER(bus.batches_in), "", 1,
-     "Batches received over the bus."},
-    {"weft_bus_duplicates_total", COUNTER_TOTAL, COUNTER(bus.duplicates), "", 1,
-     "Batches that were here already and were ignored."},
-    {"weft_bus_gaps_total", COUNTER_TOTAL, COUNTER(bus.gaps), "", 1,
-     "Batches ignored because one before them is missing."},
-    {"weft_bus_stale_total", COUNTER_TOTAL, COUNTER(bus.stale), "", 1,
-     "Batches of a retired epoch, ignored."},
-    {"weft_bus_refused_total", COUNTER_TOTAL, COUNTER(bus.refused), "", 1,
-     "Malformed messages, dropped."},
-    {"weft_spool_backlog_bytes", COUNTER_GAUGE, COUNTER(backlog_bytes), "", 1,
-     "Bytes in the log that are not delivered yet."},
-    {"weft_spool_oldest_seconds", COUNTER_GAUGE, COUNTER(oldest_us), "", 1e-6,
-     "Age of the oldest record that is not delivered yet."},
-    {"weft_spool_disk_bytes", COUNTER_GAUGE, COUNTER(spool.bytes), "", 1,
-     "Bytes that the log takes on disk."},
-    {"weft_spool_cap_bytes", COUNTER_GAUGE, COUNTER(spool.cap_bytes), "", 1,
-     "Bytes that the log may take on disk."},
-    {"weft_spool_commits_total", COUNTER_TOTAL, COUNTER(spool.commits), "", 1,
-     "Commits (fdatasync) of the log."},
-    {"weft_spool_commit_seconds_total", COUNTER_TOTAL, COUNTER(spool.commit_us),
-     "", 1e-6, "Time spent in commits of the log."},
-    {"weft_spool_failures_total", COUNTER_TOTAL, COUNTER(spool.failures), "", 1,
-     "Writes and syncs of the log that failed."},
-    {"weft_spool_bad_records_total", COUNTER_TOTAL, COUNTER(spool.bad_records),
-     "", 1, "Records of the log that could not be read."},
+    BUS_IN_ROWS(struct eventhub_publisher_counters),
+    BUS_ORDER_ROWS(struct eventhub_publisher_counters),
+    LOG_ROWS(struct eventhub_publisher_counters),
 };
 
 const struct counter_table eventhub_publisher_counter_table = {

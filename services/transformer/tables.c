@@ -1,5 +1,7 @@
 #include "services/transformer/tables.h"
 
+#include "run/counter_rows.h"
+
 static const struct conf_row rows[] = {
     {CONF_FIELD(struct transformer_conf, silence, CONF_DURATION),
      .min = "500ms", .max = "5m", .def = "2s",
@@ -18,18 +20,8 @@ const struct conf_table transformer_conf_table = {
 #define COUNTER(f) offsetof(struct transformer_counters, f)
 
 static const struct counter_row counters[] = {
-    {"weft_bus_events_in_total", COUNTER_TOTAL, COUNTER(bus.events_in), "", 1,
-     "Events received over the bus."},
-    {"weft_bus_batches_in_total", COUNTER_TOTAL, COUNTER(bus.batches_in), "", 1,
-     "Batches received over the bus."},
-    {"weft_bus_events_out_total", COUNTER_TOTAL, COUNTER(bus.events_out), "", 1,
-     "Events sent over the bus."},
-    {"weft_bus_batches_out_total", COUNTER_TOTAL, COUNTER(bus.batches_out), "",
-     1, "Batches sent over the bus."},
-    {"weft_bus_refused_total", COUNTER_TOTAL, COUNTER(bus.refused), "", 1,
-     "Malformed messages, dropped."},
-    {"weft_bus_evidence_total", COUNTER_TOTAL, COUNTER(bus.evidence), "", 1,
-     "Times that something on the way may have been lost."},
+    BUS_IN_ROWS(struct transformer_counters),
+    BUS_OUT_ROWS(struct transformer_counters),
     {"weft_events_mapped_total", COUNTER_TOTAL, COUNTER(mapper.mapped), "", 1,
      "Events that their contract changed."},
     {"weft_events_copied_total", COUNTER_TOTAL, COUNTER(mapper.copied), "", 1,
