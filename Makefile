@@ -277,6 +277,10 @@ install: all ## install to DESTDIR and PREFIX
 		$(INSTALL_DATA) $$f $$d/share/man/man$${f##*.}/$${f##*/}; done; \
 	$(INSTALL_DATA) packaging/completions/pipelinectl.bash \
 		$$d/share/bash-completion/completions/pipelinectl; \
+	u=$$d/lib/systemd/system/weft.service; \
+	$(INSTALL_DATA) packaging/systemd/weft.service $$u; \
+	sed -i -e '/^Exec/s,/usr/\(libexec\|bin\)/,$(PREFIX)/\1/,' \
+		-e '/^Exec/s, /etc/weft/, $(SYSCONFDIR)/weft/,' $$u; \
 	$(INSTALL_DATA) LICENSE $$d/share/doc/weft/LICENSE
 
 clean: ## remove what was built

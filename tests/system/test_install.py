@@ -5,14 +5,15 @@ import subprocess
 from conftest import BUILD, ROOT, Result
 
 
-def install(folder):
+def install(folder, *variables):
     """make install into the folder; the programs have been built."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
     done = Result(subprocess.run(
         ["make", "-s", "install", f"BUILD={os.path.relpath(BUILD, ROOT)}",
          f"DESTDIR={folder}", "PREFIX=/usr", "PROGRAMS=" + " ".join(
              str(p.relative_to(ROOT)) for p in
-             [*BUILD.glob("bin/*"), *BUILD.glob("libexec/weft/*")])],
+             [*BUILD.glob("bin/*"), *BUILD.glob("libexec/weft/*")]),
+         *variables],
         cwd=ROOT, env=env, timeout=300, capture_output=True, text=True,
         check=False))
     assert done.code == 0, done
@@ -59,3 +60,16 @@ def test_a_second_install_keeps_an_edited_configuration(folder):
     assert fresh.read_text() == (ROOT / "etc" / "weft.conf").read_text()
     assert [p.name for p in config.parent.iterdir() if p.suffix == ".new"] \
         == ["weft.conf.new"]
+
+
+def test_the_systemd_unit_names_what_was_installed(folder):
+    install(folder, "PREFIX=/opt/weft", "SYSCONFDIR=/opt/etc")
+    unit = folder / "opt/weft/lib/systemd/system/weft.service"
+    words = [line.partition("=")[2].split() for line in
+             unit.read_text().splitlines() if line.startswith("Exec")]
+    assert [w[0] for w in words] == ["/opt/weft/libexec/weft/weftd",
+                                     "/opt/weft/bin/pipelinectl"]
+    for program, *arguments in words:
+        assert os.access(f"{folder}{program}", os.X_OK)
+        assert arguments[-2:] == ["--config", "/opt/etc/weft/weft.conf"]
+        assert os.path.isfile(f"{folder}{arguments[-1]}")
