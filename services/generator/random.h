@@ -42,4 +42,11 @@ static inline uint32_t random_below(struct random *r, uint32_t bound)
 	return (uint32_t)(((random_next(r) >> 32) * bound) >> 32);
 }
 
+/* Uniform in [least, most]; most - least < 2^32 - 1. */
+static inline uint32_t random_between(struct random *r, uint32_t least,
+				      uint32_t most)
+{
+	return least + random_below(r, most - least + 1);
+}
+
 #endif

@@ -1,67 +1,19 @@
+/* The plan, the rate, and what came of it; connections do the sending. */
 #include "services/generator/sender.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "services/generator/answer.h"
+#include "services/generator/sender_inside.h"
 
-#define READ_BYTES	 (64u << 10)
-#define FIRST_RETRY_US	 50000
-#define LONGEST_RETRY_US 2000000
-#define TURN_US		 20000
-
-enum phase { IDLE, CONNECTING, SENDING, READING, WAITING };
-
-/* One keep-alive connection and the request it carries. */
-struct connection {
-	struct sender *sender;
-	struct loop_io io; /* fd -1 when closed */
-	enum phase phase;
-	struct buf head, body, in;
-	size_t sent_bytes;
-	enum event_fault *faults;
-	char (*ids)[UUID_TEXT_BYTES];
-	uint32_t events; /* in the body; 0 = no request */
-	int64_t sent_at_mono_us;
-	int64_t retry_at_mono_us;
-	int64_t retry_us;
-};
-
-struct sender {
-	struct loop *loop;
-	struct sender_plan plan;
-	struct sockaddr_storage address;
-	socklen_t address_bytes;
-	struct events *events;
-	struct connection *connections;
-	struct loop_timer timer;
-	uint64_t generated;
-	double allowance; /* events that the rate allows now */
-	int64_t allowance_at_mono_us;
-	int64_t answered_at_mono_us;
-	bool stopping;
-	bool done;
-	int ledger_fd;
-	struct buf ledger;
-	uint64_t latency_size;
-	struct sender_result result;
-	void (*on_done)(void *arg, const struct err *err);
-	void *arg;
-};
-
-static void pump(struct connection *c);
+#define TURN_US 20000
 
 /* ---- the rate ---- */
 
@@ -74,8 +26,7 @@ static bool finished(const struct sender *s)
 		    s->plan.duration_us);
 }
 
-/* How many events the next request may have; 0 = not yet, or no more. */
-static uint32_t next_size(struct sender *s)
+uint32_t sender_next_size(struct sender *s)
 {
 	uint64_t size = s->plan.batch;
 	int64_t now = clock_mono_us();
@@ -97,37 +48,7 @@ static uint32_t next_size(struct sender *s)
 	return (uint32_t)size;
 }
 
-/* ---- the request ---- */
-
-static void build(struct connection *c, uint32_t events)
-{
-	const struct sender_plan *plan = &c->sender->plan;
-	bool single = plan->batch == 1;
-
-	buf_clear(&c->body);
-	if (!single)
-		buf_char(&c->body, '[');
-	for (uint32_t i = 0; i < events; i++) {
-		if (i)
-			buf_append(&c->body, ",\n", 2);
-		c->faults[i] =
-		    events_next(c->sender->events, &c->body, c->ids[i]);
-	}
-	if (!single)
-		buf_char(&c->body, ']');
-	c->events = events;
-	c->sender->generated += events;
-	buf_clear(&c->head);
-	buf_printf(&c->head,
-		   "POST %s HTTP/1.1\r\nHost: %s:%s\r\n"
-		   "Content-Type: application/json\r\n"
-		   "Content-Length: %zu\r\n",
-		   single ? "/events" : "/events/batch", plan->host, plan->port,
-		   c->body.used);
-	if (plan->api_key)
-		buf_printf(&c->head, "X-API-Key: %s\r\n", plan->api_key);
-	buf_text(&c->head, "\r\n");
-}
+/* ---- what came of it ---- */
 
 static void keep_latency(struct sender *s, int64_t us)
 {
@@ -142,10 +63,8 @@ static void keep_latency(struct sender *s, int64_t us)
 	    us < UINT32_MAX ? (uint32_t)us : UINT32_MAX;
 }
 
-static void note_accepted(struct connection *c)
+static void note_accepted(struct sender *s, const struct connection *c)
 {
-	struct sender *s = c->sender;
-
 	for (uint32_t i = 0; i < c->events; i++) {
 		s->result.rejected[c->faults[i]] += c->faults[i] != FAULT_NONE;
 		s->result.accepted += c->faults[i] == FAULT_NONE;
@@ -171,6 +90,24 @@ static void flush_ledger(struct sender *s)
 	buf_clear(&s->ledger);
 }
 
+void sender_note_answer(struct sender *s, const struct connection *c,
+			const struct answer *answer)
+{
+	uint32_t mismatches = answer_mismatches(answer, c->faults, c->events);
+
+	s->answered_at_mono_us = clock_mono_us();
+	keep_latency(s, s->answered_at_mono_us - c->sent_at_mono_us);
+	s->result.requests++;
+	s->result.sent += c->events;
+	s->result.mismatches += mismatches;
+	if (!mismatches)
+		note_accepted(s, c);
+	if (s->ledger.used >= READ_BYTES)
+		flush_ledger(s);
+}
+
+/* ---- its end ---- */
+
 static void finish(struct sender *s, const struct err *err)
 {
 	if (s->done)
@@ -182,7 +119,7 @@ static void finish(struct sender *s, const struct err *err)
 	s->on_done(s->arg, err);
 }
 
-static void maybe_finish(struct sender *s)
+void sender_maybe_finish(struct sender *s)
 {
 	if (!finished(s))
 		return;
@@ -192,207 +129,6 @@ static void maybe_finish(struct sender *s)
 	finish(s, NULL);
 }
 
-static void disconnect(struct connection *c)
-{
-	if (c->io.fd < 0)
-		return;
-	loop_io_del(c->sender->loop, &c->io);
-	close(c->io.fd);
-	c->io.fd = -1;
-	c->phase = IDLE;
-	buf_clear(&c->in);
-}
-
-/* The same body goes again later: same events, same ids. */
-static void retry_later(struct connection *c, int64_t wait_us)
-{
-	c->sender->result.retries++;
-	if (!wait_us) {
-		c->retry_us = c->retry_us ? 2 * c->retry_us : FIRST_RETRY_US;
-		if (c->retry_us > LONGEST_RETRY_US)
-			c->retry_us = LONGEST_RETRY_US;
-		wait_us = c->retry_us;
-	}
-	c->phase = WAITING;
-	c->retry_at_mono_us = clock_mono_us() + wait_us;
-	if (c->io.fd >= 0)
-		loop_io_set(c->sender->loop, &c->io, 0);
-}
-
-static void on_answer(struct connection *c, const struct answer *answer)
-{
-	struct sender *s = c->sender;
-	int64_t now = clock_mono_us();
-	uint32_t mismatches;
-
-	s->answered_at_mono_us = now;
-	if (answer->status == 429 || answer->status == 503) {
-		if (answer->close)
-			disconnect(c);
-		retry_later(c, (int64_t)answer->retry_after_s * 1000000);
-		return;
-	}
-	keep_latency(s, now - c->sent_at_mono_us);
-	s->result.requests++;
-	s->result.sent += c->events;
-	mismatches = answer_mismatches(answer, c->faults, c->events);
-	s->result.mismatches += mismatches;
-	if (!mismatches)
-		note_accepted(c);
-	if (s->ledger.used >= READ_BYTES)
-		flush_ledger(s);
-	c->events = 0;
-	c->retry_us = 0;
-	if (answer->close)
-		disconnect(c);
-	else
-		c->phase = IDLE;
-}
-
-/* ---- the socket ---- */
-
-static void lost(struct connection *c)
-{
-	disconnect(c);
-	if (c->events)
-		retry_later(c, 0);
-}
-
-static void send_some(struct connection *c)
-{
-	size_t head = c->head.used, total = head + c->body.used;
-
-	while (c->sent_bytes < total) {
-		size_t of_head =
-		    c->sent_bytes < head ? head - c->sent_bytes : 0;
-		size_t of_body = of_head ? 0 : c->sent_bytes - head;
-		struct iovec parts[2] = {
-		    {c->head.data + (head - of_head), of_head},
-		    {c->body.data + of_body, c->body.used - of_body},
-		};
-		struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
-		ssize_t n = sendmsg(c->io.fd, &message, MSG_NOSIGNAL);
-
-		if (n < 0 && errno == EAGAIN) {
-			loop_io_set(c->sender->loop, &c->io,
-				    EPOLLIN | EPOLLOUT);
-			return;
-		}
-		if (n < 0) {
-			lost(c);
-			return;
-		}
-		c->sent_bytes += (size_t)n;
-	}
-	loop_io_set(c->sender->loop, &c->io, EPOLLIN);
-	c->phase = READING;
-}
-
-static void read_some(struct connection *c)
-{
-	struct answer answer;
-	ssize_t n;
-	int rc;
-
-	buf_reserve(&c->in, READ_BYTES);
-	n = recv(c->io.fd, c->in.data + c->in.used, READ_BYTES, 0);
-	if (n < 0 && errno == EAGAIN)
-		return;
-	if (n <= 0) {
-		lost(c);
-		return;
-	}
-	c->in.used += (size_t)n;
-	if (!c->events)
-		return;
-	rc = answer_parse(&c->in, &answer);
-	if (rc < 0) {
-		lost(c);
-		return;
-	}
-	if (rc > 0) {
-		on_answer(c, &answer);
-		buf_clear(&c->in);
-	}
-}
-
-static void on_io(void *arg, uint32_t events)
-{
-	struct connection *c = arg;
-
-	if (c->phase == CONNECTING) {
-		int error = 0;
-		socklen_t bytes = sizeof(error);
-
-		getsockopt(c->io.fd, SOL_SOCKET, SO_ERROR, &error, &bytes);
-		if (error || events & EPOLLHUP) {
-			lost(c);
-			return;
-		}
-		c->phase = SENDING;
-	}
-	if (c->phase == SENDING && events & EPOLLOUT)
-		send_some(c);
-	if (c->io.fd >= 0 && events & (EPOLLIN | EPOLLHUP | EPOLLERR))
-		read_some(c);
-	pump(c);
-}
-
-static int connect_now(struct connection *c)
-{
-	struct sender *s = c->sender;
-	struct err err;
-	int one = 1;
-
-	c->io.fd = socket(s->address.ss_family,
-			  SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (c->io.fd < 0)
-		return -1;
-	setsockopt(c->io.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	if ((connect(c->io.fd, (struct sockaddr *)&s->address,
-		     s->address_bytes) != 0 &&
-	     errno != EINPROGRESS) ||
-	    loop_io_add(s->loop, &c->io, EPOLLIN | EPOLLOUT, &err) != 0) {
-		close(c->io.fd);
-		c->io.fd = -1;
-		return -1;
-	}
-	return 0;
-}
-
-/* Moves a connection on: the next request, or the same again when it is due. */
-static void pump(struct connection *c)
-{
-	struct sender *s = c->sender;
-
-	if (c->phase == WAITING) {
-		if (clock_mono_us() < c->retry_at_mono_us)
-			return;
-		c->phase = IDLE;
-	}
-	if (c->phase != IDLE || s->done)
-		return;
-	if (!c->events) {
-		uint32_t size = next_size(s);
-
-		if (!size) {
-			maybe_finish(s);
-			return;
-		}
-		build(c, size);
-	}
-	c->sent_bytes = 0;
-	c->sent_at_mono_us = clock_mono_us();
-	if (c->io.fd < 0) {
-		c->phase = CONNECTING;
-		if (connect_now(c) != 0)
-			retry_later(c, 0);
-		return;
-	}
-	c->phase = SENDING;
-	send_some(c);
-}
-
 static void on_timer(void *arg)
 {
 	struct sender *s = arg;
@@ -400,7 +136,7 @@ static void on_timer(void *arg)
 	bool waiting = false;
 
 	for (uint32_t i = 0; i < s->plan.connections && !s->done; i++) {
-		pump(&s->connections[i]);
+		connection_pump(&s->connections[i]);
 		waiting |= s->connections[i].events != 0;
 	}
 	if (s->done)
@@ -438,19 +174,11 @@ static int resolve(struct sender *s, struct err *err)
 	return 0;
 }
 
-static void open_connections(struct sender *s)
+static void init_connections(struct sender *s)
 {
-	uint32_t batch = s->plan.batch;
-
 	s->connections = xcalloc(s->plan.connections, sizeof(*s->connections));
-	for (uint32_t i = 0; i < s->plan.connections; i++) {
-		struct connection *c = &s->connections[i];
-
-		c->sender = s;
-		c->io = (struct loop_io){.fd = -1, .fn = on_io, .arg = c};
-		c->faults = xcalloc(batch, sizeof(*c->faults));
-		c->ids = xcalloc(batch, sizeof(*c->ids));
-	}
+	for (uint32_t i = 0; i < s->plan.connections; i++)
+		connection_init(&s->connections[i], s);
 }
 
 int sender_start(struct sender **sender, struct loop *loop,
@@ -465,7 +193,7 @@ int sender_start(struct sender **sender, struct loop *loop,
 	s->on_done = done;
 	s->arg = arg;
 	s->ledger_fd = -1;
-	open_connections(s);
+	init_connections(s);
 	if (resolve(s, err) != 0)
 		goto fail;
 	if (plan->ledger) {
@@ -494,7 +222,7 @@ fail:
 void sender_stop(struct sender *s)
 {
 	s->stopping = true;
-	maybe_finish(s);
+	sender_maybe_finish(s);
 }
 
 const struct sender_result *sender_result(const struct sender *s)
@@ -529,16 +257,8 @@ void sender_free(struct sender **sender)
 	if (!s)
 		return;
 	loop_timer_cancel(s->loop, &s->timer);
-	for (uint32_t i = 0; s->connections && i < s->plan.connections; i++) {
-		struct connection *c = &s->connections[i];
-
-		disconnect(c);
-		buf_free(&c->head);
-		buf_free(&c->body);
-		buf_free(&c->in);
-		free(c->faults);
-		free(c->ids);
-	}
+	for (uint32_t i = 0; s->connections && i < s->plan.connections; i++)
+		connection_release(&s->connections[i]);
 	if (s->ledger_fd >= 0)
 		close(s->ledger_fd);
 	buf_free(&s->ledger);
