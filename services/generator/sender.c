@@ -30,6 +30,7 @@ uint32_t sender_next_size(struct sender *s)
 {
 	uint64_t size = s->plan.batch;
 	int64_t now = clock_mono_us();
+	double most;
 
 	if (finished(s))
 		return 0;
@@ -37,11 +38,15 @@ uint32_t sender_next_size(struct sender *s)
 		size = s->plan.count - s->generated;
 	if (s->plan.rate <= 0)
 		return (uint32_t)size;
+	/* What accrues between two looks is no burst, or high rates are never
+	 * reached. */
+	most =
+	    (double)(s->plan.burst + size) + s->plan.rate * 2 * TURN_US / 1e6;
 	s->allowance +=
 	    (double)(now - s->allowance_at_mono_us) * s->plan.rate / 1e6;
 	s->allowance_at_mono_us = now;
-	if (s->allowance > (double)(s->plan.burst + size))
-		s->allowance = (double)(s->plan.burst + size);
+	if (s->allowance > most)
+		s->allowance = most;
 	if (s->allowance < (double)size)
 		return 0;
 	s->allowance -= (double)size;

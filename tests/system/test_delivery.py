@@ -150,6 +150,13 @@ def test_single_events_reconcile_exactly(pipeline, load):
     assert len(found) == report["accepted"]
 
 
+def test_the_generator_keeps_its_rate(pipeline, load):
+    pipeline.start()
+    report = load("--count", 20_000, "--batch", 100, "--rate",
+                  20_000).finish()
+    assert 7_000 < report["events_per_second"] < 22_000, report
+
+
 def test_who_speaks_is_not_called_silent(pipeline):
     pipeline.start()
     assert post(pipeline, {"event_type": "order.placed",
