@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/io.h"
 
 int durable_sync(int fd, const char *path, struct err *err)
 {
@@ -43,21 +44,6 @@ static int sync_parent(const char *path, struct err *err)
 	return rc;
 }
 
-static int write_all(int fd, const char *data, size_t bytes)
-{
-	while (bytes) {
-		ssize_t n = write(fd, data, bytes);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -1;
-		data += n;
-		bytes -= (size_t)n;
-	}
-	return 0;
-}
-
 int durable_replace(const char *path, const void *data, size_t bytes,
 		    struct err *err)
 {
@@ -71,7 +57,7 @@ int durable_replace(const char *path, const void *data, size_t bytes,
 		err_errno(err, errno, "cannot create %s", temporary);
 		goto out;
 	}
-	if (write_all(fd, data, bytes) != 0) {
+	if (io_write_all(fd, data, bytes) != bytes) {
 		err_errno(err, errno, "cannot write %s", temporary);
 		goto out;
 	}

@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/io.h"
 #include "services/generator/sender_inside.h"
 
 #define TURN_US 20000
@@ -82,16 +83,8 @@ static void note_accepted(struct sender *s, const struct connection *c)
 
 static void flush_ledger(struct sender *s)
 {
-	size_t at = 0;
-
-	while (s->ledger_fd >= 0 && at < s->ledger.used) {
-		ssize_t n = write(s->ledger_fd, s->ledger.data + at,
-				  s->ledger.used - at);
-
-		if (n < 0)
-			break;
-		at += (size_t)n;
-	}
+	if (s->ledger_fd >= 0)
+		io_write_all(s->ledger_fd, s->ledger.data, s->ledger.used);
 	buf_clear(&s->ledger);
 }
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/io.h"
 #include "base/log.h"
 
 /* The longest line that a rotation waits for. */
@@ -73,22 +74,6 @@ static void keep_tail(struct logpipe *l, const char *data, size_t bytes)
 	l->tail_used += bytes;
 }
 
-static size_t put(int fd, const char *data, size_t bytes)
-{
-	size_t at = 0;
-
-	while (fd >= 0 && at < bytes) {
-		ssize_t n = write(fd, data + at, bytes - at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			break;
-		at += (size_t)n;
-	}
-	return at;
-}
-
 static void take(struct logpipe *l, const char *data, size_t bytes)
 {
 	int64_t after = l->file_bytes + (int64_t)bytes;
@@ -98,7 +83,7 @@ static void take(struct logpipe *l, const char *data, size_t bytes)
 	if (l->file_bytes > 0 && after > LOGPIPE_FILE_BYTES &&
 	    (l->at_line_start || after > LOGPIPE_FILE_BYTES + LINE_BYTES))
 		rotate(l);
-	kept = put(l->file_fd, data, bytes);
+	kept = io_write_all(l->file_fd, data, bytes);
 	l->file_bytes += (int64_t)kept;
 	if (kept < bytes) {
 		l->lost_bytes += bytes - kept;
@@ -107,7 +92,7 @@ static void take(struct logpipe *l, const char *data, size_t bytes)
 			 "\"is the disk full?\"");
 	}
 	if (l->echo)
-		put(STDERR_FILENO, data, bytes);
+		io_write_all(STDERR_FILENO, data, bytes);
 	keep_tail(l, data, bytes);
 	l->at_line_start = data[bytes - 1] == '\n';
 }
