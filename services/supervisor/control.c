@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -14,6 +12,7 @@
 #include "base/log.h"
 #include "services/supervisor/requests.h"
 #include "services/supervisor/supervisor.h"
+#include "services/supervisor/unix_socket.h"
 
 struct client {
 	struct control *control;
@@ -215,24 +214,9 @@ static void acceptable(void *arg, uint32_t events)
 
 static int listen_at(const char *path, struct err *err)
 {
-	struct sockaddr_un at = {.sun_family = AF_UNIX};
-	mode_t mask;
-	int fd, rc;
+	int fd = unix_socket_bind(path, SOCK_STREAM, err);
 
-	if (strlen(path) >= sizeof(at.sun_path))
-		return err_set(err, ENAMETOOLONG,
-			       "%s: a socket's path has at most %zu bytes; "
-			       "choose a shorter run_dir",
-			       path, sizeof(at.sun_path) - 1);
-	memcpy(at.sun_path, path, strlen(path) + 1);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return err_errno(err, errno, "cannot make a socket");
-	unlink(path);
-	mask = umask(0177);
-	rc = bind(fd, (struct sockaddr *)&at, sizeof(at));
-	umask(mask);
-	if (rc != 0 || listen(fd, SOMAXCONN) != 0) {
+	if (fd >= 0 && listen(fd, SOMAXCONN) != 0) {
 		err_errno(err, errno, "cannot listen on %s", path);
 		close(fd);
 		return -1;

@@ -4,11 +4,10 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/text.h"
+#include "services/supervisor/unix_socket.h"
 
 /* Descriptors that one datagram can carry at most (SCM_MAX_FD of Linux). */
 #define MOST_DESCRIPTORS 253
@@ -70,23 +69,10 @@ int notice_parse(const char *data, size_t bytes, struct notice *notice)
 
 int notify_open(const char *path, struct err *err)
 {
-	struct sockaddr_un at = {.sun_family = AF_UNIX};
-	int fd, on = 1;
+	int fd = unix_socket_bind(path, SOCK_DGRAM, err), on = 1;
 
-	if (strlen(path) >= sizeof(at.sun_path))
-		return err_set(err, ENAMETOOLONG,
-			       "%s: a socket's path has at most %zu bytes; "
-			       "choose a shorter run_dir",
-			       path, sizeof(at.sun_path) - 1);
-	memcpy(at.sun_path, path, strlen(path) + 1);
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return err_errno(err, errno, "cannot make a socket");
-	unlink(path);
-	if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) != 0 ||
-	    fchmod(fd, 0600) != 0 ||
-	    bind(fd, (struct sockaddr *)&at, sizeof(at)) != 0 ||
-	    chmod(path, 0600) != 0) {
+	if (fd >= 0 &&
+	    setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) != 0) {
 		err_errno(err, errno, "cannot listen on %s", path);
 		close(fd);
 		return -1;

@@ -1,6 +1,6 @@
 /*
  * The notices of children: what is understood, and from whom.
- * LINK: services/supervisor/notify.c
+ * LINK: services/supervisor/notify.c services/supervisor/unix_socket.c
  */
 #include <fcntl.h>
 #include <setjmp.h>
