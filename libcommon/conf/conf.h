@@ -229,4 +229,7 @@ void conf_write_sample(const struct conf_kinds *kinds, struct buf *out);
 void conf_write_manual(const struct conf_kinds *kinds, struct buf *out);
 void conf_write_man(const struct conf_kinds *kinds, struct buf *out);
 
+/* The keys of one section as a list in mdoc, for the service's manual page. */
+void conf_write_man_keys(const struct conf_table *t, struct buf *out);
+
 #endif

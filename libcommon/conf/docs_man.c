@@ -1,4 +1,4 @@
-/* The manual page weft.conf(5), in mdoc. */
+/* The manual page weft.conf(5), and the keys in that of a service, in mdoc. */
 #include "conf/docs.h"
 
 #include <string.h>
@@ -85,16 +85,21 @@ static void key(struct buf *out, const struct conf_row *row)
 	buf_free(&range);
 }
 
+void conf_write_man_keys(const struct conf_table *t, struct buf *out)
+{
+	buf_text(out, ".Bl -tag -width Ds\n");
+	for (size_t i = 0; i < t->row_count; i++)
+		key(out, &t->rows[i]);
+	buf_text(out, ".El\n");
+}
+
 static void table(void *arg, const struct conf_table *t)
 {
 	struct buf *out = arg;
 
 	buf_printf(out, ".Ss %s\n", t->section);
 	sentences(out, t->doc);
-	buf_text(out, ".Bl -tag -width Ds\n");
-	for (size_t i = 0; i < t->row_count; i++)
-		key(out, &t->rows[i]);
-	buf_text(out, ".El\n");
+	conf_write_man_keys(t, out);
 }
 
 static void example(struct buf *out)

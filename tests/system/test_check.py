@@ -238,6 +238,47 @@ def test_stale_documents_are_named(folder):
     assert docs("--nonsense", text="").returncode == 2
 
 
+def test_the_head_of_a_service_becomes_its_manual_page(folder):
+    (folder / "scripts").mkdir()
+    shutil.copy(ROOT / "scripts" / "docs", folder / "scripts" / "docs")
+    tool = folder / "build" / "bin" / "pipelinectl"
+    tool.parent.mkdir(parents=True)
+    tool.write_text("#!/bin/sh\necho \".Pp\" \"$2\" of \"$3\"\n")
+    tool.chmod(0o755)
+    (folder / "Makefile").write_text("build/bin/pipelinectl:\n")
+    source = folder / "services" / "mill" / "mill.c"
+    source.parent.mkdir(parents=True)
+    (folder / "services" / "pipeline.def").write_text(
+        'SERVICE(mill, "mill", "", "", 0)\n')
+    source.write_text("""/*
+ * NAME       mill - grinds
+ * IN         grain, with --all
+ *            of it
+ * WORK       turns. Stops at \\n
+ * OUT        flour
+ * GUARANTEE  no stones
+ * ON FAILURE of the wind: waits
+ */
+""")
+
+    def docs():
+        return subprocess.run([folder / "scripts" / "docs"], check=False,
+                              env=dict(os.environ, BUILD="build"),
+                              capture_output=True, text=True)
+    docs()
+    page = (folder / "packaging" / "man" / "weft-mill.8").read_text()
+    for part in (".Nm weft-mill\n.Nd grinds\n",
+                 ".It IN\nGrain, with \\-\\-all of it\n",
+                 ".It WORK\nTurns.\nStops at \\en\n",
+                 ".It ON FAILURE\nOf the wind: waits\n",
+                 ".Pp keys of mill\n"):
+        assert part in page, page
+    source.write_text(source.read_text().replace("GUARANTEE ", "PROMISE   "))
+    broken = docs()
+    assert broken.returncode != 0
+    assert "services/mill/mill.c: its first comment needs" in broken.stderr
+
+
 def test_the_committed_documents_are_fresh():
     for document, path in (("sample", "etc/weft.conf"),
                            ("manual", "docs/manual-config.md"),
