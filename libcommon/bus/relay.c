@@ -14,6 +14,7 @@
 
 #define BATCHES_A_TURN 32
 #define RETRY_US       1000000
+#define COMPLAIN_US    30000000
 
 /* One sink instance. */
 struct out {
@@ -37,7 +38,7 @@ struct bus_relay {
 	uint32_t out_count;
 	struct batch *held; /* received, not yet taken by every sink */
 	bool worked;	    /* its messages are made */
-	int64_t retry_mono_us;
+	int64_t retry_mono_us, complain_mono_us;
 	int64_t tick_mono_us;
 	struct state_lane *decoded, *list; /* scratch */
 	struct bus_stats stats;
@@ -176,11 +177,15 @@ static bool work(struct bus_relay *r)
 		return false;
 	if (r->events.work(r->events.arg, r->held, made, &err) != 0) {
 		r->retry_mono_us = now_mono_us + RETRY_US;
-		log_error("batch_waits", "name=%s error=%s", r->name,
-			  log_quote(q, err.text));
+		/* For hours, maybe: not a line for each try. */
+		if (now_mono_us >= r->complain_mono_us) {
+			r->complain_mono_us = now_mono_us + COMPLAIN_US;
+			log_error("batch_waits", "name=%s error=%s", r->name,
+				  log_quote(q, err.text));
+		}
 		return false;
 	}
-	r->retry_mono_us = 0;
+	r->retry_mono_us = r->complain_mono_us = 0;
 	for (uint32_t i = 0; i < r->out_count; i++)
 		r->outs[i]->pending = made[i];
 	r->worked = true;

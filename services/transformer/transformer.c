@@ -11,6 +11,8 @@
  */
 #include "services/transformer/tables.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -32,6 +34,7 @@ struct transformer {
 	struct outlet outlets[BUS_MAX_PEERS];
 	uint32_t outlet_count;
 	struct batch_builder *builders[BUS_MAX_PEERS];
+	uint64_t missing; /* the contract set that is waited for, 0 = none */
 };
 
 /* Groups the endpoints, which come link by link, into outlets. */
@@ -71,14 +74,61 @@ static const struct outlet *same_width(const struct transformer *state,
 	return NULL;
 }
 
+/*
+ * Sets are kept on the host of whoever read them: what a collector elsewhere
+ * names may not be here. Nothing passes before it is, and only a person can
+ * bring it, so the message says which, whose and where to.
+ */
+static void explain_missing(struct run *run, const struct batch *in,
+			    struct err *err)
+{
+	struct transformer *state = run_state(run);
+	const char *dir = run_config(run)->pipeline->state_dir;
+	uint64_t hash = in->header.contract_set;
+	char source[UUID_TEXT_BYTES], status[200];
+	struct err cause = *err;
+
+	uuid_format(&in->header.lane.source, source);
+	err_set(err, cause.code,
+		"a batch of source %s names contract set %016" PRIx64
+		", which is not here: copy <state_dir>/contracts/%016" PRIx64
+		" from the source's host to %.150s/contracts, or give both "
+		"hosts the same contracts and reload (%.150s)",
+		source, hash, hash, dir, cause.text);
+	snprintf(status, sizeof(status),
+		 "waiting for contract set %016" PRIx64 " of source %s; copy "
+		 "it from there to %.60s/contracts",
+		 hash, source, dir);
+	if (state->missing != hash)
+		run_status(run, status);
+	state->missing = hash;
+}
+
+static struct contract_set *find_set(struct run *run, const struct batch *in,
+				     struct err *err)
+{
+	struct transformer *state = run_state(run);
+	struct contract_set *set =
+	    run_contracts_of(run, in->header.contract_set, err);
+
+	if (!set)
+		explain_missing(run, in, err);
+	else if (state->missing) {
+		log_info("contract_set_found", "hash=%016" PRIx64,
+			 in->header.contract_set);
+		run_status(run, "");
+		state->missing = 0;
+	}
+	return set;
+}
+
 static int on_batch(void *arg, struct batch *in, struct batch **out,
 		    struct err *err)
 {
 	struct run *run = arg;
 	struct transformer *state = run_state(run);
 	struct batch_header header = in->header;
-	struct contract_set *set =
-	    run_contracts_of(run, in->header.contract_set, err);
+	struct contract_set *set = find_set(run, in, err);
 
 	if (!set)
 		return -1;

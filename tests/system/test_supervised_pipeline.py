@@ -180,6 +180,37 @@ def test_reload_takes_all_or_nothing(pipeline, folder):
     wait_for(lambda: ping(pipeline) == 202, what=pipeline.logs)
 
 
+def test_a_contract_set_that_is_elsewhere_is_named(pipeline, folder):
+    """As on a host whose transformer serves a collector on another one."""
+    place = folder / "contracts"
+    shutil.copytree(ROOT / "etc" / "contracts", place)
+    pipeline.sections["pipeline"]["contracts"] = place
+    pipeline.start()
+    assert pipeline.ctl("stop", "transformer").code == 0
+    assert post(pipeline, 1).status_code == 202
+    kept = pipeline.state_dir / "contracts"
+    (name,) = (d.name for d in kept.iterdir() if d.is_dir())
+    (kept / name).rename(folder / name)
+    (place / "ping.conf").write_text(PING)
+    assert pipeline.ctl("start", "transformer").code == 0
+
+    def waits():
+        status = pipeline.process("transformer")["status"]
+        log = pipeline.log("transformer.0")
+        return status if "batch_waits" in log and name in status else None
+    status = wait_for(waits, what=pipeline.logs)
+    log = pipeline.log("transformer.0")
+    (line,) = (one for one in log.splitlines() if "batch_waits" in one)
+    source = status.partition("of source ")[2].partition(";")[0]
+    assert len(source) == 36 and source in line
+    assert f"contracts/{name}" in line and f"{kept}" in line
+    assert "same contracts" in line
+    # A copy is not there at once; it is taken when it is whole.
+    shutil.copytree(folder / name, kept / name)
+    wait_for(lambda: delivered(pipeline) == {"o-1"}, what=pipeline.logs)
+    wait_for(lambda: pipeline.process("transformer")["status"] == "")
+
+
 def test_logs_show_what_services_say(pipeline):
     pipeline.start()
     done = pipeline.ctl("logs", "-n", "100")
