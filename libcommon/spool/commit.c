@@ -21,9 +21,7 @@
 #define BACKOFF_LAST_US	 INT64_C(5000000)
 /* Records written by one system call; three parts each, below IOV_MAX. */
 #define RECORDS_A_WRITE 256
-/* A segment's header and the file system's own blocks, rounded up. */
-#define RESERVE_EXTRA_BYTES 65536
-#define PREFIX_STRIDE	    (RECORD_ALIGN + RECORD_PREFIX_BYTES)
+#define PREFIX_STRIDE	(RECORD_ALIGN + RECORD_PREFIX_BYTES)
 
 static int64_t next_backoff(int64_t *backoff_us)
 {
@@ -139,98 +137,6 @@ int spool_write(struct spool *s, const struct spool_entry *entries,
 	return 0;
 }
 
-/* ---- segments ---- */
-
-/* Ends the active segment. A sound one gives back what it did not use. */
-static void end_segment(struct spool *s, uint64_t end, bool sound)
-{
-	struct spool_commit *c = &s->commit;
-
-	close(c->fd);
-	c->fd = -1;
-	if (sound)
-		segment_trim(s->dir, c->base, end);
-}
-
-static bool is_full(const struct err *err)
-{
-	return err->code == ENOSPC || err->code == EDQUOT;
-}
-
-/* Takes no more than the reserve may give; one record at least. */
-static int64_t take_less(struct spool *s, uint64_t base)
-{
-	struct spool_commit *c = &s->commit;
-	uint64_t most =
-	    (uint64_t)s->options.reserve_bytes / 2; /* the rest: checkpoints */
-
-	while (c->count > 1 && c->taken[c->count - 1].next - base > most)
-		c->count--;
-	return (int64_t)(c->taken[c->count - 1].next - base);
-}
-
-/*
- * Makes the file of a segment. On a disk that is almost full it preallocates
- * what is queued and no more. On a full one a sink takes that from its reserve:
- * it can deliver only what it has in its log, and nothing but deliveries frees
- * its source's log on the same disk.
- */
-static int make_segment(struct spool *s, const struct segment_header *header,
-			struct err *err)
-{
-	struct spool_commit *c = &s->commit;
-	uint64_t base = header->base;
-	int64_t needed = (int64_t)(c->taken[c->count - 1].next - base);
-	int64_t half = spool_spare(s) / 2;
-
-	/* What is preallocated here is missing elsewhere. */
-	if (c->reserve_bytes > half)
-		c->reserve_bytes = half > needed ? half : needed;
-	c->lent = false;
-	if (segment_begin(s->dir, header, c->reserve_bytes, &c->fd, err) == 0)
-		return 0;
-	if (!is_full(err))
-		return -1;
-	c->reserve_bytes = needed;
-	if (segment_begin(s->dir, header, needed, &c->fd, err) == 0)
-		return 0;
-	if (!is_full(err) || s->options.headroom_bytes)
-		return -1;
-	c->reserve_bytes = take_less(s, base);
-	if (!spool_lend_reserve(s, c->reserve_bytes + RESERVE_EXTRA_BYTES))
-		return -1;
-	c->lent = true;
-	return segment_begin(s->dir, header, c->reserve_bytes, &c->fd, err);
-}
-
-static int begin_segment(struct spool *s, uint64_t base, struct err *err)
-{
-	struct segment segment = {
-	    .base = base, .end = base, .header_good = true, .log = s->ids.id};
-	struct segment_header header = {.log = s->ids.id, .base = base};
-	struct spool_commit *c = &s->commit;
-
-	if (make_segment(s, &header, err) != 0)
-		return -1;
-	if (segment_publish(s->dir, base, c->fd, err) != 0) {
-		close(c->fd);
-		c->fd = -1;
-		return -1;
-	}
-	free(c->path);
-	c->path = segment_path(s->dir, base);
-	c->base = base;
-	pthread_mutex_lock(&s->mutex);
-	/* One of the same base held nothing durable and was replaced. */
-	if (!s->segments.count ||
-	    s->segments.list[s->segments.count - 1].base != base)
-		s->disk_bytes += SEGMENT_HEADER_BYTES;
-	segments_push(&s->segments, &segment);
-	s->allocated = base + (uint64_t)c->reserve_bytes;
-	pthread_mutex_unlock(&s->mutex);
-	return 0;
-}
-
 /* ---- one commit ---- */
 
 /* Room for records in the active segment; a fresh one takes any one record. */
@@ -292,8 +198,8 @@ static int write_and_sync(struct spool *s, bool roll, int64_t *sync_us,
 	int rc;
 
 	if (roll && c->fd >= 0)
-		end_segment(s, c->taken[0].position, true);
-	if (roll && begin_segment(s, c->taken[0].position, err) != 0)
+		spool_end_segment(s, c->taken[0].position, true);
+	if (roll && spool_begin_segment(s, c->taken[0].position, err) != 0)
 		return -1;
 	if (spool_write(s, c->taken, c->count, err) != 0)
 		return -1;
@@ -347,7 +253,7 @@ static void commit(struct spool *s)
 	pthread_mutex_unlock(&s->mutex);
 	rc = write_and_sync(s, roll, &sync_us, &err);
 	if (rc != 0 && s->commit.fd >= 0)
-		end_segment(s, 0, false);
+		spool_end_segment(s, 0, false);
 	pthread_mutex_lock(&s->mutex);
 	if (rc == 0)
 		commit_succeeded(s, sync_us);
@@ -525,7 +431,7 @@ void *spool_commit_main(void *arg)
 	pthread_cond_broadcast(&s->answered);
 	pthread_mutex_unlock(&s->mutex);
 	if (s->commit.fd >= 0)
-		end_segment(s, s->durable, true);
+		spool_end_segment(s, s->durable, true);
 	if (abandoned)
 		spool_destroy(s);
 	return NULL;

@@ -165,6 +165,16 @@ void *spool_commit_main(void *arg);
  */
 int spool_write(struct spool *s, const struct spool_entry *entries,
 		size_t count, struct err *err) MUST_CHECK;
+/*
+ * active.c: begins the segment for what was taken, of which it may leave some
+ * for later when the disk is full. Commit thread.
+ */
+int spool_begin_segment(struct spool *s, uint64_t base,
+			struct err *err) MUST_CHECK;
+/* Ends the active segment. A sound one gives back what it did not use. */
+void spool_end_segment(struct spool *s, uint64_t end, bool sound);
+
+/* commit.c again. */
 /* Wakes the commit thread; under the mutex. */
 void spool_kick(struct spool *s);
 /* As spool_kick, after an append: one that may wait for its time does. */
