@@ -41,7 +41,8 @@ struct sink {
 	struct buf state; /* the deliverer's */
 	uint64_t delivered;
 	struct buf checkpoint; /* scratch */
-	struct buf recovered;  /* batch headers found while the log opened */
+	bool told_too_large;
+	struct buf recovered; /* batch headers found while the log opened */
 };
 
 static void pending_push(struct pending *p, uint64_t position)
@@ -122,13 +123,31 @@ static void on_failed(void *arg, const struct err *err)
 	s->events.failed(s->events.arg, err);
 }
 
+/* A batch that can never fit holds its lane for ever: somebody has to act. */
+static void tell_too_large(struct sink *s, const struct err *err)
+{
+	char quoted[LOG_QUOTE_BYTES];
+
+	if (s->told_too_large)
+		return;
+	s->told_too_large = true;
+	log_error("batch_too_large",
+		  "error=%s action=\"raise log_cap and restart; the batch "
+		  "waits at its source\"",
+		  log_quote(quoted, err->text));
+	run_status(s->run, err->text);
+}
+
 static int on_accept(void *arg, struct batch *b, struct err *err)
 {
 	struct sink *s = arg;
 	uint64_t position;
 
-	if (spool_append(s->spool, b, &position, err) != 0)
+	if (spool_append(s->spool, b, &position, err) != 0) {
+		if (err->code == EFBIG)
+			tell_too_large(s, err);
 		return -1;
+	}
 	pending_push(&s->pending, position);
 	return 0;
 }

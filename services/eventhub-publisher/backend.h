@@ -26,12 +26,14 @@ struct backend_options {
 
 /*
  * On the loop thread, never from within open or close.
+ *  opened: it works; once, before any other.
  *  delivered: everything before `position` has arrived for good; `state`
  *    (borrowed) is what open needs to go on from there.
  *  failed: nothing more will be delivered by this backend; close it, wait, and
  *    open another from the last delivered state.
  */
 struct backend_events {
+	void (*opened)(void *arg);
 	void (*delivered)(void *arg, uint64_t position, const void *state,
 			  size_t bytes);
 	void (*failed)(void *arg, const struct err *err);
@@ -39,9 +41,12 @@ struct backend_events {
 };
 
 /*
- * produce: takes a reference to a batch whose record ends before `next`; false
- * when its queue is full: offer it again after delivered(). close: stops at
- * once, forgets what was not delivered, sets *backend to NULL, accepts NULL.
+ * open: -1 with *err, or 0; what blocks or may fail of the outside is done
+ * behind it, and told by opened() or failed(). produce: takes a reference to a
+ * batch whose record ends before `next`; false when its queue is full: offer it
+ * again after delivered(). close: stops at once, forgets what was not
+ * delivered, sets *backend to NULL, accepts NULL; a disk that hangs does not
+ * hold it up for long.
  */
 struct backend {
 	const char *name;

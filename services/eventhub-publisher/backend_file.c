@@ -8,11 +8,13 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/clock.h"
-#include "base/durable.h"
+#include "base/log.h"
 #include "services/eventhub-publisher/outfiles.h"
 
 #define QUEUE_BATCHES 256
 #define QUEUE_BYTES   (32u << 20)
+/* How long close waits for a disk that hangs: far less than a watchdog does. */
+#define CLOSE_WAIT_US 1000000
 
 struct item {
 	struct batch *batch;
@@ -20,20 +22,29 @@ struct item {
 };
 
 /*
- * The worker writes batches as they come and syncs at most once an interval:
- * their log is on disk already, so only the freeing of it waits for the sync.
+ * The worker opens the files, writes batches as they come and syncs at most
+ * once an interval: their log is on disk already, so only the freeing of it
+ * waits for the sync.
  */
 struct file_backend {
 	struct loop *loop;
 	struct backend_events events;
 	struct loop_waker waker;
 	pthread_t thread;
-	struct outfiles *files; /* worker's alone while it runs */
+	struct outfiles *files; /* worker's alone, as what it is opened with */
+	char *dir;
+	char *log_tag;
+	struct buf resume;
+	struct outfiles_options options;
 	int64_t sync_us;
 
 	pthread_mutex_t lock; /* guards all below */
 	pthread_cond_t wanted;
+	pthread_cond_t ended_now;
 	bool stop;
+	bool ended;	/* the worker touches nothing any more */
+	bool abandoned; /* it frees all itself */
+	bool opened;	/* and not told yet */
 	struct item queue[QUEUE_BATCHES];
 	size_t first, count;
 	size_t queued_bytes;
@@ -78,13 +89,20 @@ static bool stopping(struct file_backend *f)
 	return stop;
 }
 
+/* Under the lock: who stopped us listens no more. */
+static void wake(struct file_backend *f)
+{
+	if (!f->stop)
+		loop_wake(&f->waker);
+}
+
 static void report_failure(struct file_backend *f, const struct err *err)
 {
 	pthread_mutex_lock(&f->lock);
 	f->failed = true;
 	f->err = *err;
+	wake(f);
 	pthread_mutex_unlock(&f->lock);
-	loop_wake(&f->waker);
 }
 
 static void report_delivered(struct file_backend *f, uint64_t next)
@@ -93,8 +111,8 @@ static void report_delivered(struct file_backend *f, uint64_t next)
 	f->delivered = next;
 	buf_clear(&f->state);
 	outfiles_save(f->files, &f->state);
+	wake(f);
 	pthread_mutex_unlock(&f->lock);
-	loop_wake(&f->waker);
 }
 
 static int write_item(struct file_backend *f, struct item *item,
@@ -110,9 +128,19 @@ static int write_item(struct file_backend *f, struct item *item,
 	return rc;
 }
 
-static void *work(void *arg)
+static int open_files(struct file_backend *f, struct err *err)
 {
-	struct file_backend *f = arg;
+	if (outfiles_open(&f->files, &f->options, err) != 0)
+		return -1;
+	pthread_mutex_lock(&f->lock);
+	f->opened = true;
+	wake(f);
+	pthread_mutex_unlock(&f->lock);
+	return 0;
+}
+
+static void deliver(struct file_backend *f)
+{
 	uint64_t written = 0, synced = 0; /* log positions */
 	int64_t sync_at = 0;
 	struct item item;
@@ -136,6 +164,40 @@ static void *work(void *arg)
 		synced = written;
 		report_delivered(f, synced);
 	}
+}
+
+static void destroy(struct file_backend *f)
+{
+	for (size_t i = 0; i < f->count; i++)
+		batch_unref(&f->queue[(f->first + i) % QUEUE_BATCHES].batch);
+	buf_free(&f->state);
+	buf_free(&f->resume);
+	pthread_cond_destroy(&f->wanted);
+	pthread_cond_destroy(&f->ended_now);
+	pthread_mutex_destroy(&f->lock);
+	free(f->dir);
+	free(f->log_tag);
+	free(f);
+}
+
+static void *work(void *arg)
+{
+	struct file_backend *f = arg;
+	struct err err;
+	bool abandoned;
+
+	if (open_files(f, &err) == 0)
+		deliver(f);
+	else
+		report_failure(f, &err);
+	outfiles_close(&f->files);
+	pthread_mutex_lock(&f->lock);
+	f->ended = true;
+	abandoned = f->abandoned;
+	pthread_cond_signal(&f->ended_now);
+	pthread_mutex_unlock(&f->lock);
+	if (abandoned)
+		destroy(f);
 	return NULL;
 }
 
@@ -145,9 +207,11 @@ static void on_wake(void *arg)
 	struct buf state;
 	struct err err;
 	uint64_t delivered;
-	bool failed;
+	bool opened, failed;
 
 	pthread_mutex_lock(&f->lock);
+	opened = f->opened;
+	f->opened = false;
 	delivered = f->delivered;
 	f->delivered = 0;
 	state = f->state;
@@ -156,6 +220,8 @@ static void on_wake(void *arg)
 	f->failed = false;
 	err = f->err;
 	pthread_mutex_unlock(&f->lock);
+	if (opened)
+		f->events.opened(f->events.arg);
 	if (delivered)
 		f->events.delivered(f->events.arg, delivered, state.data,
 				    state.used);
@@ -174,6 +240,7 @@ static int start_worker(struct file_backend *f, struct err *err)
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&f->wanted, &monotonic);
+	pthread_cond_init(&f->ended_now, &monotonic);
 	pthread_condattr_destroy(&monotonic);
 	f->waker.fn = on_wake;
 	f->waker.arg = f;
@@ -190,27 +257,25 @@ static int start_worker(struct file_backend *f, struct err *err)
 static int file_open(void **backend, const struct backend_options *options,
 		     const struct backend_events *events, struct err *err)
 {
-	struct file_backend *f;
-	struct outfiles *files = NULL;
-	struct outfiles_options out = {
-	    .dir = options->conf->path,
-	    .log_tag = options->log_tag,
-	    .rotate_bytes = options->conf->rotate_size,
-	    .state = options->state,
-	    .state_bytes = options->state_bytes,
-	    .fresh = options->after_failure,
-	};
+	struct file_backend *f = xcalloc(1, sizeof(*f));
 
-	if (outfiles_open(&files, &out, err) != 0)
-		return -1;
-	f = xcalloc(1, sizeof(*f));
 	f->loop = options->loop;
 	f->events = *events;
-	f->files = files;
 	f->sync_us = options->conf->sync_interval;
+	/* What is borrowed does not live until the worker gets to it. */
+	f->dir = xstrdup(options->conf->path);
+	f->log_tag = xstrdup(options->log_tag);
+	buf_append(&f->resume, options->state, options->state_bytes);
+	f->options = (struct outfiles_options){
+	    .dir = f->dir,
+	    .log_tag = f->log_tag,
+	    .rotate_bytes = options->conf->rotate_size,
+	    .state = f->resume.data,
+	    .state_bytes = f->resume.used,
+	    .fresh = options->after_failure,
+	};
 	if (start_worker(f, err) != 0) {
-		outfiles_close(&f->files);
-		free(f);
+		destroy(f);
 		return -1;
 	}
 	*backend = f;
@@ -235,26 +300,41 @@ static bool file_produce(void *backend, struct batch *b, uint64_t next)
 	return room;
 }
 
+/*
+ * Only a disk that hangs keeps the worker; then the process is about to end (a
+ * worker that failed has ended by itself), and the worker is left to it.
+ */
 static void file_close(void **backend)
 {
 	struct file_backend *f = *backend;
+	int64_t until_us = clock_mono_us() + CLOSE_WAIT_US;
+	struct timespec until = {until_us / 1000000, until_us % 1000000 * 1000};
+	int rc = 0;
+	bool abandoned;
 
 	if (!f)
 		return;
+	*backend = NULL;
 	pthread_mutex_lock(&f->lock);
 	f->stop = true;
 	pthread_cond_signal(&f->wanted);
-	pthread_mutex_unlock(&f->lock);
-	pthread_join(f->thread, NULL);
 	loop_waker_del(f->loop, &f->waker);
-	for (size_t i = 0; i < f->count; i++)
-		batch_unref(&f->queue[(f->first + i) % QUEUE_BATCHES].batch);
-	outfiles_close(&f->files);
-	buf_free(&f->state);
-	pthread_cond_destroy(&f->wanted);
-	pthread_mutex_destroy(&f->lock);
-	free(f);
-	*backend = NULL;
+	while (!f->ended && rc != ETIMEDOUT)
+		rc = pthread_cond_timedwait(&f->ended_now, &f->lock, &until);
+	abandoned = f->abandoned = !f->ended;
+	/* The worker may free f as soon as the lock is free. */
+	if (abandoned) {
+		log_error("file_close_stuck",
+			  "path=%s action=\"the disk does not answer; look at "
+			  "the kernel's log\"",
+			  f->dir);
+		pthread_detach(f->thread);
+	}
+	pthread_mutex_unlock(&f->lock);
+	if (abandoned)
+		return;
+	pthread_join(f->thread, NULL);
+	destroy(f);
 }
 
 const struct backend backend_file = {

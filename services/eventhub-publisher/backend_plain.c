@@ -14,6 +14,7 @@ struct plain {
 	struct loop *loop;
 	struct backend_events events;
 	struct loop_hook hook;
+	bool told_opened;
 	uint64_t delivered; /* 0 = nothing new */
 	int fd;		    /* -1 = nowhere */
 	struct buf lines;
@@ -27,6 +28,10 @@ static bool on_turn(void *arg)
 	uint64_t delivered = p->delivered;
 
 	p->delivered = 0;
+	if (!p->told_opened) {
+		p->told_opened = true;
+		p->events.opened(p->events.arg);
+	}
 	if (delivered)
 		p->events.delivered(p->events.arg, delivered, NULL, 0);
 	if (p->failed) {

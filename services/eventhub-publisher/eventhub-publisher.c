@@ -45,6 +45,8 @@ struct publisher {
 	uint32_t handed_first, handed_count;
 	struct loop_timer retry;
 	int64_t retry_us;
+	struct loop_timer read_again; /* after the log could not be read */
+	int64_t read_again_us;
 };
 
 static const struct eventhub_publisher_conf *conf_of(struct run *run)
@@ -52,11 +54,32 @@ static const struct eventhub_publisher_conf *conf_of(struct run *run)
 	return run_conf(run);
 }
 
+/* The next of two waits, which doubles from the first to the longest. */
+static int64_t longer(struct run *run, int64_t wait_us)
+{
+	const struct eventhub_publisher_conf *conf = conf_of(run);
+
+	wait_us = wait_us ? 2 * wait_us : conf->retry_first;
+	return wait_us > conf->retry_max ? conf->retry_max : wait_us;
+}
+
+/* Nothing may come that would make it read again, so a timer does. */
+static void read_later(struct run *run, const struct err *err)
+{
+	struct publisher *state = run_state(run);
+	char quoted[LOG_QUOTE_BYTES];
+
+	state->read_again_us = longer(run, state->read_again_us);
+	log_error("spool_read_failed", "retry_ms=%" PRId64 " error=%s",
+		  state->read_again_us / 1000, log_quote(quoted, err->text));
+	loop_timer_set(run_loop(run), &state->read_again,
+		       clock_mono_us() + state->read_again_us);
+}
+
 /* Hands over what the log has, as far as the backend takes it. */
 static void pump(struct run *run)
 {
 	struct publisher *state = run_state(run);
-	char quoted[LOG_QUOTE_BYTES];
 	struct err err;
 	int rc = 1;
 
@@ -85,8 +108,9 @@ static void pump(struct run *run)
 		state->cursor = next;
 	}
 	if (rc < 0)
-		log_error("spool_read_failed", "error=%s",
-			  log_quote(quoted, err.text));
+		read_later(run, &err);
+	else
+		state->read_again_us = 0;
 }
 
 static void on_readable(void *arg)
@@ -130,6 +154,14 @@ static void on_delivered(void *arg, uint64_t position, const void *saved,
 	pump(run);
 }
 
+static void on_opened(void *arg)
+{
+	struct publisher *state = run_state(arg);
+
+	if (state->retry_us)
+		run_status(arg, "");
+}
+
 static void on_backend_failed(void *arg, const struct err *err);
 
 static int open_backend(struct run *run, struct err *err)
@@ -143,6 +175,7 @@ static int open_backend(struct run *run, struct err *err)
 	    .after_failure = state->failed_before,
 	};
 	struct backend_events events = {
+	    .opened = on_opened,
 	    .delivered = on_delivered,
 	    .failed = on_backend_failed,
 	    .arg = run,
@@ -165,10 +198,7 @@ static void retry_later(struct run *run, const struct err *err)
 
 	counters->failures++;
 	state->failed_before = true;
-	state->retry_us =
-	    state->retry_us ? 2 * state->retry_us : conf_of(run)->retry_first;
-	if (state->retry_us > conf_of(run)->retry_max)
-		state->retry_us = conf_of(run)->retry_max;
+	state->retry_us = longer(run, state->retry_us);
 	log_error("backend_failed", "backend=%s retry_ms=%" PRId64 " error=%s",
 		  state->backend->name, state->retry_us / 1000,
 		  log_quote(quoted, err->text));
@@ -195,7 +225,6 @@ static void on_retry(void *arg)
 		retry_later(arg, &err);
 		return;
 	}
-	run_status(arg, "");
 	pump(arg);
 }
 
@@ -219,6 +248,7 @@ static int init(struct run *run, struct err *err)
 
 	state->backend = backends[conf->backend];
 	state->retry = (struct loop_timer){.fn = on_retry, .arg = run};
+	state->read_again = (struct loop_timer){.fn = on_readable, .arg = run};
 	if (sink_open(&state->sink, run, &options, &events, err) != 0)
 		return -1;
 	/* Accepting does not wait for the backend: the log holds meanwhile. */

@@ -1,5 +1,6 @@
 #include "services/eventhub-publisher/outfiles.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +18,15 @@
 #define STATE_VERSION 1
 #define FLUSH_BYTES   (256u << 10)
 
+/*
+ * Streams in a log's lifetime: contracts come and go, but a file that was begun
+ * is remembered, or a later start would take it for one that nobody knows.
+ * Their state goes with each checkpoint, 80 bytes each.
+ */
+#define MAX_STREAMS 4096
+/* A file that had nothing to write for so many syncs is closed. */
+#define IDLE_SYNCS 64
+
 /* The file that a stream is written to now. */
 struct outfile {
 	char stream[BATCH_STREAM_NAME_BYTES + 1];
@@ -24,6 +34,7 @@ struct outfile {
 	int fd; /* -1 until something is written */
 	uint64_t written;
 	uint64_t synced;
+	unsigned idle_syncs;
 	struct buf gathered; /* lines behind `written` */
 };
 
@@ -32,8 +43,8 @@ struct outfiles {
 	char *log_tag;
 	uint64_t rotate_bytes;
 	bool new_names; /* the directory is to be synced */
-	uint32_t count;
-	struct outfile files[BATCH_MAX_STREAMS];
+	uint32_t count, room;
+	struct outfile *files;
 };
 
 /* What outfiles_save() writes of each file, behind a head of one of these. */
@@ -51,8 +62,8 @@ static char *name_of(const struct outfiles *files, const struct outfile *file)
 			 file->stream, files->log_tag, file->number);
 }
 
-static struct outfile *find(struct outfiles *files, const char *stream,
-			    size_t bytes)
+/* The number of a stream in `files`; -1 when there are too many. */
+static int find(struct outfiles *files, const char *stream, size_t bytes)
 {
 	struct outfile *file;
 
@@ -60,14 +71,19 @@ static struct outfile *find(struct outfiles *files, const char *stream,
 		file = &files->files[i];
 		if (strlen(file->stream) == bytes &&
 		    memcmp(file->stream, stream, bytes) == 0)
-			return file;
+			return (int)i;
 	}
-	if (files->count == BATCH_MAX_STREAMS)
-		return NULL;
+	if (files->count == MAX_STREAMS)
+		return -1;
+	if (files->count == files->room) {
+		files->room = files->room ? 2 * files->room : 16;
+		files->files = xreallocarray(files->files, files->room,
+					     sizeof(*files->files));
+	}
 	file = &files->files[files->count++];
 	*file = (struct outfile){.number = 1, .fd = -1};
 	memcpy(file->stream, stream, bytes);
-	return file;
+	return (int)files->count - 1;
 }
 
 static void next_number(struct outfiles *files, struct outfile *file)
@@ -107,6 +123,7 @@ static int ready(struct outfiles *files, struct outfile *file, struct err *err)
 {
 	struct stat st;
 	char *path;
+	bool cut;
 	int rc = -1;
 
 	if (open_current(files, file, err) != 0)
@@ -123,12 +140,16 @@ static int ready(struct outfiles *files, struct outfile *file, struct err *err)
 			path, (long long)st.st_size, file->written);
 		goto out;
 	}
-	if (ftruncate(file->fd, (off_t)file->written) != 0 ||
+	cut = (uint64_t)st.st_size != file->written;
+	if ((cut && ftruncate(file->fd, (off_t)file->written) != 0) ||
 	    lseek(file->fd, (off_t)file->written, SEEK_SET) < 0) {
 		err_errno(err, errno, "cannot cut %s to %" PRIu64 " bytes",
 			  path, file->written);
 		goto out;
 	}
+	/* When it goes on in another file, nothing else will cut this one. */
+	if (cut && durable_sync(file->fd, path, err) != 0)
+		goto out;
 	files->new_names = true;
 	rc = 0;
 out:
@@ -191,18 +212,20 @@ static bool flush_due(const struct outfiles *files, const struct outfile *file)
 int outfiles_write(struct outfiles *files, const struct batch *b,
 		   struct err *err)
 {
-	struct outfile *file_of[BATCH_MAX_STREAMS];
+	int file_of[BATCH_MAX_STREAMS];
 
 	for (uint16_t s = 0; s < b->stream_count; s++) {
 		file_of[s] = find(files, b->streams[s], b->stream_bytes[s]);
-		if (!file_of[s])
+		if (file_of[s] < 0)
 			return err_set(err, ENOSPC,
-				       "more than %d streams in %s",
-				       BATCH_MAX_STREAMS, files->dir);
+				       "more than %d streams were written to "
+				       "%s; drain the pipeline and begin a new "
+				       "log with another state_dir",
+				       MAX_STREAMS, files->dir);
 	}
 	for (uint32_t i = 0; i < b->header.events; i++) {
 		const struct batch_event *event = &b->events[i];
-		struct outfile *file = file_of[event->stream];
+		struct outfile *file = &files->files[file_of[event->stream]];
 
 		/* A '\n' lies behind each event. */
 		buf_append(&file->gathered, b->payload + event->offset,
@@ -211,6 +234,14 @@ int outfiles_write(struct outfiles *files, const struct batch *b,
 			return -1;
 	}
 	return 0;
+}
+
+static void close_file(struct outfile *file)
+{
+	if (file->fd >= 0)
+		close(file->fd);
+	file->fd = -1;
+	file->idle_syncs = 0;
 }
 
 int outfiles_sync(struct outfiles *files, struct err *err)
@@ -227,8 +258,15 @@ int outfiles_sync(struct outfiles *files, struct err *err)
 	if (files->new_names && durable_sync_dir(files->dir, err) != 0)
 		return -1;
 	files->new_names = false;
-	for (uint32_t i = 0; i < files->count; i++)
-		files->files[i].synced = files->files[i].written;
+	for (uint32_t i = 0; i < files->count; i++) {
+		struct outfile *file = &files->files[i];
+
+		if (file->written > file->synced)
+			file->idle_syncs = 0;
+		else if (file->fd >= 0 && ++file->idle_syncs >= IDLE_SYNCS)
+			close_file(file);
+		file->synced = file->written;
+	}
 	return 0;
 }
 
@@ -259,20 +297,24 @@ static int restore(struct outfiles *files,
 			       files->dir, options->state_bytes, sizeof(saved));
 	for (size_t at = 0; at < options->state_bytes; at += sizeof(saved)) {
 		struct outfile *file;
+		int i;
 
 		memcpy(&saved, (const char *)options->state + at,
 		       sizeof(saved));
 		saved.stream[sizeof(saved.stream) - 1] = '\0';
-		file = find(files, saved.stream, strlen(saved.stream));
-		if (!file || saved.version != STATE_VERSION)
+		i = find(files, saved.stream, strlen(saved.stream));
+		if (i < 0 || saved.version != STATE_VERSION)
 			return err_set(err, EINVAL,
 				       "the saved state of %s cannot be read",
 				       files->dir);
+		file = &files->files[i];
 		file->number = saved.number;
 		file->written = saved.synced;
 		file->synced = saved.synced;
+		/* It is opened again when something is to be written. */
 		if (ready(files, file, err) != 0)
 			return -1;
+		close_file(file);
 	}
 	return 0;
 }
@@ -283,17 +325,26 @@ static bool parse_name(const struct outfiles *files, const char *name,
 		       uint32_t *number)
 {
 	size_t tag = strlen(files->log_tag), bytes = strlen(name);
-	size_t tail = 1 + tag + 1 + 6 + strlen(".ndjson");
-	const char *at;
+	size_t digits = 0, tail = strlen(".ndjson");
+	uint64_t value;
 
-	if (bytes <= tail || bytes - tail > BATCH_STREAM_NAME_BYTES)
+	if (bytes <= tail || strcmp(name + bytes - tail, ".ndjson") != 0)
 		return false;
-	at = name + bytes - tail;
-	if (*at != '-' || memcmp(at + 1, files->log_tag, tag) != 0)
+	while (tail < bytes && isdigit((unsigned char)name[bytes - tail - 1]))
+		tail++, digits++;
+	if (digits < 6 || digits > 10)
+		return false;
+	value = strtoull(name + bytes - tail, NULL, 10);
+	tail += tag + 2;
+	if (value > UINT32_MAX || bytes <= tail ||
+	    bytes - tail > BATCH_STREAM_NAME_BYTES ||
+	    name[bytes - tail] != '-' ||
+	    memcmp(name + bytes - tail + 1, files->log_tag, tag) != 0 ||
+	    name[bytes - tail + 1 + tag] != '-')
 		return false;
 	memcpy(stream, name, bytes - tail);
 	stream[bytes - tail] = '\0';
-	*number = (uint32_t)strtoul(at + 1 + tag + 1, NULL, 10);
+	*number = (uint32_t)value;
 	return true;
 }
 
@@ -328,11 +379,8 @@ static int remove_unknown(struct outfiles *files, struct err *err)
 static void begin_anew(struct outfiles *files)
 {
 	for (uint32_t i = 0; i < files->count; i++) {
-		struct outfile *file = &files->files[i];
-
-		close(file->fd);
-		file->fd = -1;
-		next_number(files, file);
+		close_file(&files->files[i]);
+		next_number(files, &files->files[i]);
 	}
 }
 
@@ -363,10 +411,10 @@ void outfiles_close(struct outfiles **out)
 	if (!files)
 		return;
 	for (uint32_t i = 0; i < files->count; i++) {
-		if (files->files[i].fd >= 0)
-			close(files->files[i].fd);
+		close_file(&files->files[i]);
 		buf_free(&files->files[i].gathered);
 	}
+	free(files->files);
 	free(files->dir);
 	free(files->log_tag);
 	free(files);

@@ -19,7 +19,8 @@ static const struct conf_row rows[] = {
 	    "between: the log holds what is not synced."},
     {FIELD(segment_size, CONF_BYTES), .min = "1MiB", .max = "1GiB",
      .def = "64MiB", .doc = "A new log segment begins beyond this size."},
-    {FIELD(log_cap, CONF_BYTES), .min = "4MiB", .max = "16TiB", .def = "4GiB",
+    /* Twice the largest batch, BATCH_MAX_PAYLOAD_BYTES and its index. */
+    {FIELD(log_cap, CONF_BYTES), .min = "80MiB", .max = "16TiB", .def = "4GiB",
      .doc = "The log holds at most this much; then the sources are held "
 	    "back."},
     {FIELD(log_reserve, CONF_BYTES), .min = "0", .max = "1GiB", .def = "24MiB",

@@ -119,6 +119,12 @@ def test_a_large_integer_never_wraps(ctl):
         'unit, such as "10GiB" or "5s"\n' in done.err
 
 
+def test_a_sinks_log_holds_the_largest_batch(ctl):
+    done = ctl("check", config='eventhub-publisher = { log_cap = "4MiB"; };\n')
+    assert done.code == 1
+    assert "log_cap" in done.err and "80MiB" in done.err
+
+
 def test_a_wrong_command_line_is_code_2(ctl):
     for command in (["check", "--nope"], ["check", "extra"],
                     ["config", "--nope"], ["docs"], ["docs", "novel"],

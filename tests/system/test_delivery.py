@@ -388,6 +388,29 @@ def test_no_2xx_without_the_directory_sync(pipeline, disk, fault):
     wait_for(lambda: fill_a_segment(pipeline).status_code == 202, WAIT_S)
 
 
+def test_an_unreadable_log_is_read_again_without_a_push(pipeline):
+    pipeline.sections["eventhub-publisher"] |= {"cache_size": "0",
+                                                "retry_max": "500ms"}
+    pipeline.out_dir.write_text("a file where the directory belongs")
+    pipeline.start()
+    post(pipeline, {"event_type": "product.viewed"})
+    log = pipeline.state_dir / "eventhub-publisher.0" / "log"
+    segment = wait_for(lambda: next(iter(log.glob("*.log")), None))
+    post(pipeline, {"event_type": "product.viewed"})
+    wait_for(lambda: "waiting for file: " in
+             pipeline.process("eventhub-publisher.0")["status"])
+    # What the name leads to for a while cannot be opened: ELOOP.
+    os.link(segment, log / "kept")
+    (log / "loop").symlink_to(segment.name)
+    (log / "loop").rename(segment)
+    pipeline.out_dir.unlink()
+    wait_for(lambda: "spool_read_failed" in pipeline.log("eventhub-publisher.0"),
+             what=pipeline.logs)
+    wait_for(lambda: not pipeline.process("eventhub-publisher.0")["status"])
+    (log / "kept").rename(segment)
+    wait_for(lambda: len(pipeline.delivered()) == 2, what=pipeline.logs)
+
+
 def test_output_files_are_exact_after_a_failed_sync(pipeline, disk, load):
     pipeline.start()
     run = load("--rate", 5000, "--count", 20000)

@@ -247,6 +247,65 @@ static void test_a_file_taken_away_ends_there(void **state)
 	free(path);
 }
 
+static void write_streams(struct world *w, int from, int to)
+{
+	char text[32];
+
+	for (int i = from; i < to; i++) {
+		snprintf(text, sizeof(text), "s%d:{}", i);
+		write_lines(w, (const char *[]){text, NULL});
+	}
+}
+
+static int open_files(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	int count = 0;
+
+	while (readdir(d))
+		count++;
+	closedir(d);
+	return count;
+}
+
+/* Contracts come and go: a log lives through more streams than a batch has. */
+static void test_many_streams_in_a_lifetime(void **state)
+{
+	struct world *w = *state;
+	struct err err;
+	int before;
+
+	reopen(w, 1 << 20);
+	before = open_files();
+	write_streams(w, 0, 300);
+	for (int i = 0; i < 64; i++)
+		assert_int_equal(outfiles_sync(w->files, &err), 0);
+	/* Those that are written no more are closed, and still known. */
+	assert_int_equal(open_files(), before);
+	write_streams(w, 0, 1);
+	sync_and_save(w);
+	reopen(w, 1 << 20);
+	write_streams(w, 0, 1);
+	assert_file(w, "s0-3f2a9c01-000001.ndjson", "{}\n{}\n{}\n");
+	assert_file(w, "s299-3f2a9c01-000001.ndjson", "{}\n");
+}
+
+static void test_numbers_of_seven_digits(void **state)
+{
+	struct world *w = *state;
+	char *path = xasprintf("%s/order-3f2a9c01-1000000.ndjson", w->dir);
+	char *other = xasprintf("%s/order-3f2a9c01-x000000.ndjson", w->dir);
+	struct err err;
+
+	assert_int_equal(durable_replace(path, "{}\n", 3, &err), 0);
+	assert_int_equal(durable_replace(other, "{}\n", 3, &err), 0);
+	reopen(w, 1 << 20);
+	assert_false(exists(w, "order-3f2a9c01-1000000.ndjson"));
+	assert_true(exists(w, "order-3f2a9c01-x000000.ndjson"));
+	free(path);
+	free(other);
+}
+
 static void test_foreign_state_is_refused(void **state)
 {
 	struct world *w = *state;
@@ -268,6 +327,8 @@ int main(void)
 	    TEST(test_fresh_files_after_a_failed_sync),
 	    TEST(test_a_file_cut_by_others_is_refused),
 	    TEST(test_a_file_taken_away_ends_there),
+	    TEST(test_many_streams_in_a_lifetime),
+	    TEST(test_numbers_of_seven_digits),
 	    TEST(test_foreign_state_is_refused),
 	};
 
