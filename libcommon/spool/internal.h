@@ -16,6 +16,8 @@
 #include "spool/segments.h"
 #include "spool/spool.h"
 
+/* No segment is smaller, however small the cap or the disk. */
+#define SPOOL_SEGMENT_LEAST INT64_C(65536)
 /* Appends wait in memory at most this much while the disk is slow. */
 #define SPOOL_QUEUE_BYTES INT64_C(33554432)
 /* A commit is not put off any more once this much waits for it. */
@@ -206,6 +208,8 @@ bool spool_lend_reserve(struct spool *s, int64_t bytes);
 /* Bytes free beyond the headroom (below 0: it is used); INT64_MAX = no limit.
  */
 int64_t spool_spare(const struct spool *s);
+/* At open: neither segment nor reserve is a large part of a small disk. */
+void spool_fit_disk(struct spool *s);
 /* Now and then, before an append: how far the log may grow. Loop thread. */
 void spool_look_at_space(struct spool *s);
 

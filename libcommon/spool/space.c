@@ -12,6 +12,8 @@
 #define LOOK_BYTES UINT64_C(8388608)
 /* On a small disk the headroom is this part of it. */
 #define SMALLEST_PART 20
+#define SEGMENT_PART  32
+#define RESERVE_PART  4
 
 int64_t spool_spare(const struct spool *s)
 {
@@ -26,6 +28,28 @@ int64_t spool_spare(const struct spool *s)
 	if (headroom > part)
 		headroom = part;
 	return (int64_t)(v.f_bavail * v.f_frsize) - headroom;
+}
+
+/*
+ * Half a segment of freed records stays on the disk, and on a small one that
+ * would be what the headroom lacks, for ever. A reserve is taken whole or not
+ * at all, so it must fit too.
+ */
+void spool_fit_disk(struct spool *s)
+{
+	struct statvfs v;
+	int64_t part;
+
+	if (statvfs(s->dir, &v) != 0 || !v.f_blocks)
+		return;
+	part = (int64_t)(v.f_blocks / SEGMENT_PART * v.f_frsize);
+	if (part < SPOOL_SEGMENT_LEAST)
+		part = SPOOL_SEGMENT_LEAST;
+	if (s->options.segment_bytes > part)
+		s->options.segment_bytes = part;
+	part = (int64_t)(v.f_blocks / RESERVE_PART * v.f_frsize);
+	if (s->options.reserve_bytes > part)
+		s->options.reserve_bytes = part;
 }
 
 /*

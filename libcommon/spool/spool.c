@@ -16,9 +16,8 @@
 #include "spool/internal.h"
 #include "spool/lock.h"
 
-#define CAP_MIN_BYTES	  INT64_C(1048576)
-#define SEGMENT_MIN_BYTES INT64_C(65536)
-#define DEFAULT_BYTES	  INT64_C(67108864)
+#define CAP_MIN_BYTES INT64_C(1048576)
+#define DEFAULT_BYTES INT64_C(67108864)
 /* A thread that is not stuck in the disk ends within this. */
 #define STOP_GRACE_US INT64_C(1000000)
 
@@ -113,8 +112,8 @@ static int check_options(struct spool_options *o, struct err *err)
 		o->checkpoint_bytes = DEFAULT_BYTES;
 	if (o->segment_bytes > o->cap_bytes / 4)
 		o->segment_bytes = o->cap_bytes / 4;
-	if (o->segment_bytes < SEGMENT_MIN_BYTES)
-		o->segment_bytes = SEGMENT_MIN_BYTES;
+	if (o->segment_bytes < SPOOL_SEGMENT_LEAST)
+		o->segment_bytes = SPOOL_SEGMENT_LEAST;
 	return 0;
 }
 
@@ -190,8 +189,10 @@ static int start_thread(struct spool *s, struct err *err)
 static int start(struct spool *s, struct err *err)
 {
 	if (durable_mkdir(s->dir, err) != 0 ||
-	    spool_lock(s->dir, &s->lock_fd, err) != 0 ||
-	    spool_recover(s, err) != 0)
+	    spool_lock(s->dir, &s->lock_fd, err) != 0)
+		return -1;
+	spool_fit_disk(s);
+	if (spool_recover(s, err) != 0)
 		return -1;
 	spool_hold_reserve(s);
 	s->told_durable = s->durable;

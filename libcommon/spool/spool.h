@@ -30,13 +30,14 @@ struct spool;
 
 struct spool_options {
 	const char *dir;
-	/* A new segment begins beyond this; 64 MiB, at most a quarter of cap.
-	 */
+	/* A new segment begins beyond this; 64 MiB, at most a quarter of cap
+	 * and a 32nd of the file system. */
 	int64_t segment_bytes;
 	int64_t cap_bytes; /* appends are refused beyond this; >= 1 MiB */
-	/* Disk space kept back, at least the largest batch and a checkpoint;
-	 * 0 = none. When the disk is full, checkpoints are written with it, and
-	 * in a log without headroom segments too. */
+	/* Disk space kept back, at least the largest batch and a checkpoint,
+	 * at most a quarter of the file system; 0 = none. When the disk is
+	 * full, checkpoints are written with it, and in a log without headroom
+	 * segments too. */
 	int64_t reserve_bytes;
 	/* Appends are refused while less than this, or 5 % of the file system
 	 * if that is less, is free on it: it is for those who free what is

@@ -68,7 +68,9 @@ static const struct conf_row rows[] = {
      .doc = "How long a request waits for its events to be on disk; then it "
 	    "gets 503, and the client should send the same event_id again."},
     {FIELD(segment_size, CONF_BYTES), .min = "1MiB", .max = "1GiB",
-     .def = "64MiB", .doc = "A new log segment begins beyond this size."},
+     .def = "64MiB",
+     .doc =
+	 "A new log segment begins beyond this size, or a 32nd of the disk."},
     {FIELD(log_cap, CONF_BYTES), .min = "8MiB", .max = "16TiB", .def = "4GiB",
      .doc = "The log holds at most this much; then requests get 503 with "
 	    "Retry-After. A body larger than a quarter of it gets 413."},

@@ -18,15 +18,17 @@ static const struct conf_row rows[] = {
      .doc = "How often output files are synced at most. Nothing is lost in "
 	    "between: the log holds what is not synced."},
     {FIELD(segment_size, CONF_BYTES), .min = "1MiB", .max = "1GiB",
-     .def = "64MiB", .doc = "A new log segment begins beyond this size."},
+     .def = "64MiB",
+     .doc =
+	 "A new log segment begins beyond this size, or a 32nd of the disk."},
     /* Twice the largest batch, BATCH_MAX_PAYLOAD_BYTES and its index. */
     {FIELD(log_cap, CONF_BYTES), .min = "80MiB", .max = "16TiB", .def = "4GiB",
      .doc = "The log holds at most this much; then the sources are held "
 	    "back."},
-    {FIELD(log_reserve, CONF_BYTES), .min = "0", .max = "1GiB", .def = "24MiB",
+    {FIELD(log_reserve, CONF_BYTES), .min = "0", .max = "1GiB", .def = "40MiB",
      .doc = "Disk space kept for freeing work, so that a full disk can be "
-	    "left again: at least the largest batch (collector.max_body) and "
-	    "1MiB more."},
+	    "left again: the largest batch, and some; at most a quarter of the "
+	    "disk."},
     {FIELD(cache_size, CONF_BYTES), .min = "0", .max = "1GiB", .def = "16MiB",
      .doc = "Batches kept in memory behind their append, so that delivery "
 	    "need not read them from disk."},

@@ -442,11 +442,12 @@ def free_bytes(path):
     return found.f_bavail * found.f_frsize
 
 
-@pytest.mark.parametrize("others", ["quiet", "greedy"])
-def test_a_full_disk_drains_by_itself(pipeline, small_disk, others):
-    pipeline.sections["eventhub-publisher"] |= {"segment_size": "1MiB",
-                                                "log_reserve": "4MiB"}
-    pipeline.sections["collector"]["segment_size"] = "1MiB"
+@pytest.mark.parametrize("how", ["small", "greedy", "defaults"])
+def test_a_full_disk_drains_by_itself(pipeline, small_disk, how):
+    if how != "defaults":
+        pipeline.sections["eventhub-publisher"] |= {"segment_size": "1MiB",
+                                                    "log_reserve": "4MiB"}
+        pipeline.sections["collector"]["segment_size"] = "1MiB"
     pipeline.start()
     publisher = pipeline.kill("eventhub-publisher", signal.SIGSTOP)
     acknowledged = []
@@ -461,10 +462,10 @@ def test_a_full_disk_drains_by_itself(pipeline, small_disk, others):
         assert answer.status_code == 202, answer.text
         acknowledged += [event["event_id"] for event in events]
     assert answer.status_code == 503 and "Retry-After" in answer.headers
-    assert len(acknowledged) > 2000
+    assert len(acknowledged) > 500
     # The collector stopped while the disk had room for the publisher.
     assert free_bytes(small_disk) > 1 << 20
-    if others == "greedy":
+    if how == "greedy":
         with open(small_disk / "junk", "wb", buffering=0) as junk:
             with pytest.raises(OSError):
                 while True:
@@ -476,5 +477,7 @@ def test_a_full_disk_drains_by_itself(pipeline, small_disk, others):
         pass  # its watchdog was faster; it is started again
     found = wait_delivered(pipeline, acknowledged)
     assert set(acknowledged) <= set(found)
-    if others == "quiet":
-        wait_for(lambda: post(pipeline, ORDER).status_code == 202)
+    if how == "greedy":
+        (small_disk / "junk").unlink()
+    wait_for(lambda: post(pipeline, ORDER).status_code == 202,
+             what=lambda: f"{free_bytes(small_disk)}\n{pipeline.logs()}")
