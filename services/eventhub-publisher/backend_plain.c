@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/io.h"
 #include "services/eventhub-publisher/backend.h"
 
 /*
@@ -72,24 +73,14 @@ static int null_open(void **backend, const struct backend_options *options,
 
 static int print(struct plain *p, const struct batch *b)
 {
-	size_t at = 0;
-
 	/* The payload may hold bytes between lines that belong to no event. */
 	buf_clear(&p->lines);
 	for (uint32_t i = 0; i < b->header.events; i++)
 		buf_append(&p->lines, b->payload + b->events[i].offset,
 			   b->events[i].bytes + 1);
-	while (at < p->lines.used) {
-		ssize_t n =
-		    write(p->fd, p->lines.data + at, p->lines.used - at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return err_errno(&p->err, errno,
-					 "cannot write to standard output");
-		at += (size_t)n;
-	}
+	if (io_write_all(p->fd, p->lines.data, p->lines.used) != p->lines.used)
+		return err_errno(&p->err, errno,
+				 "cannot write to standard output");
 	return 0;
 }
 

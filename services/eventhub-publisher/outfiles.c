@@ -13,6 +13,7 @@
 
 #include "base/alloc.h"
 #include "base/durable.h"
+#include "base/io.h"
 #include "base/log.h"
 
 #define STATE_VERSION 1
@@ -157,21 +158,6 @@ out:
 	return rc;
 }
 
-static int write_all(int fd, const char *data, size_t bytes)
-{
-	while (bytes) {
-		ssize_t n = write(fd, data, bytes);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -1;
-		data += n;
-		bytes -= (size_t)n;
-	}
-	return 0;
-}
-
 static int rotate(struct outfiles *files, struct outfile *file, struct err *err)
 {
 	if (durable_sync(file->fd, file->stream, err) != 0)
@@ -191,7 +177,7 @@ static int flush(struct outfiles *files, struct outfile *file, struct err *err)
 		return 0;
 	if (file->fd < 0 && ready(files, file, err) != 0)
 		return -1;
-	if (write_all(file->fd, file->gathered.data, bytes) != 0)
+	if (io_write_all(file->fd, file->gathered.data, bytes) != bytes)
 		return err_errno(err, errno, "cannot write to %s/%s-%s-%06u",
 				 files->dir, file->stream, files->log_tag,
 				 file->number);
