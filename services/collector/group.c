@@ -129,17 +129,20 @@ static void refuse_append(struct http_request *r, int why, bool split)
 	    {0, 503, "log_failed", "the disk of the log fails"},
 	};
 	char message[200];
+	unsigned status;
 	int i = 0;
 
 	while (answers[i].why && answers[i].why != why)
 		i++;
+	status = split ? 503 : answers[i].status;
 	snprintf(message, sizeof(message), "%s; %s", answers[i].text,
-		 split			    ? MAYBE_STORED
-		 : answers[i].status == 413 ? "nothing was stored"
-					    : "nothing was stored, try again");
-	if (answers[i].status == 503)
+		 split		 ? MAYBE_STORED
+		 : status == 413 ? "nothing was stored"
+				 : "nothing was stored, try again");
+	if (status == 503)
 		http_add_header(r, "Retry-After", "1");
-	http_respond_error(r, answers[i].status, answers[i].code, message);
+	http_respond_error(r, status, split ? "not_durable" : answers[i].code,
+			   message);
 }
 
 bool group_has_room(const struct group *g)

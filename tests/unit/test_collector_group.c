@@ -314,8 +314,8 @@ static void a_request_refused_midway_says_so(void **state)
 	f.refuse_with = EAGAIN;
 	group_flush(f.group);
 	client_expect(&f.w, &c[2], 503,
-		      "the disk does not keep up; the events "
-		      "may or may not be stored");
+		      "\"not_durable\",\"message\":\"the disk does not "
+		      "keep up; the events may or may not be stored");
 	/* Refused at once: nothing of it is anywhere. */
 	hold_request(&f, &c[3]);
 	f.refuse_with = EFBIG;
