@@ -169,7 +169,8 @@ static void put_type(struct intake_run *run, uint32_t line,
 	for (uint32_t i = e->first; e->type.bytes && i < j->member_count; i++) {
 		const struct json_member *m = &j->members[i];
 
-		if (m->val->uni.str != e->type.text)
+		if (json_type(m->val) != YYJSON_TYPE_STR ||
+		    m->val->uni.str != e->type.text)
 			continue;
 		entry->type_bytes = (uint16_t)e->type.bytes;
 		entry->type_offset = place_member(run, m, &e->type, line);

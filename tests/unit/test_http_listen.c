@@ -178,9 +178,13 @@ static void runs_out_of_descriptors(void **state)
 	struct rlimit limit, low;
 	struct client first, second;
 	struct world w;
+	const char *preload = getenv("LD_PRELOAD");
 	int next;
 
 	(void)state;
+	/* It accepts for real and closes what is beyond the limit. */
+	if (preload && strstr(preload, "vgpreload"))
+		skip();
 	world_open(&w, &o);
 	client_open(&w, &first);
 	client_say(&w, &first, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
