@@ -173,7 +173,7 @@ static void descriptors_sent_along_are_closed(void **state)
 	union {
 		struct cmsghdr align;
 		char room[CMSG_SPACE(3 * sizeof(int))];
-	} control;
+	} control = {.room = {0}};
 	char text[] = "READY=1";
 	struct iovec part = {.iov_base = text, .iov_len = 7};
 	struct msghdr message = {.msg_iov = &part,
