@@ -10,6 +10,7 @@ A test that needs other services, keys or links changes `pipeline.services` and
 behind it, by process id. Nothing here sleeps for a time: wait_for() polls.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -267,7 +268,8 @@ class Pipeline:
             pids.append(int(lock.read_text()))
         for pid in set(pids):
             if alive(pid) and is_ours(pid, self.config):
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         wait_for(lambda: not any(alive(p) and is_ours(p, self.config)
                                  for p in pids))
 
