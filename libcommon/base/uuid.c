@@ -8,8 +8,8 @@
 
 struct uuid uuid_new(void)
 {
-	static struct uuid pool[POOL];
-	static size_t left;
+	static _Thread_local struct uuid pool[POOL];
+	static _Thread_local size_t left;
 	struct uuid id;
 
 	if (!left) {

@@ -16,7 +16,7 @@ struct uuid {
 
 /*
  * A new random UUID from the kernel's generator, which is read 256 at a time.
- * Loop thread only (one buffer per process); never repeats over a fork+exec.
+ * Any thread (each has its own 256); never repeats over a fork+exec.
  */
 struct uuid uuid_new(void);
 

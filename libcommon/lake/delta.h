@@ -13,7 +13,6 @@
 #include <stdint.h>
 
 #include "base/err.h"
-#include "base/uuid.h"
 #include "lake/duck.h"
 #include "lake/schema.h"
 #include "lake/store.h"
@@ -35,10 +34,11 @@ struct delta_file {
 
 /*
  * Loads the newest state: `_last_checkpoint` if it is right, else by listing;
- * a checkpoint's Parquet is read by `duck` (borrowed, as is store). A table
- * that does not exist is delta_version() == -1. -1 with *err when the log is
- * broken (a missing version, no metaData) or needs reader features we lack:
- * deletion vectors, column mapping, … are named.
+ * a checkpoint's Parquet is read by `duck` (borrowed, as is store; NULL can
+ * read no checkpoint and writes none). A table that does not exist is
+ * delta_version() == -1. -1 with *err when the log is broken (a missing
+ * version, no metaData), names files outside the table (a shallow clone), or
+ * needs reader features we lack: deletion vectors, column mapping, … are named.
  */
 int delta_open(struct delta **t, struct store *store, struct duck *duck,
 	       const char *path, struct err *err) MUST_CHECK;
@@ -72,6 +72,11 @@ struct delta_add {
 struct delta_commit {
 	const char *app_id; /* of the txn, or NULL */
 	int64_t txn_version;
+	/*
+	 * What delta_txn() gave when the rows were chosen: the adds hold what
+	 * lies between that and txn_version.
+	 */
+	int64_t txn_from;
 	struct schema *schema; /* wanted columns; new ones are added */
 	const struct delta_add *adds;
 	uint32_t add_count;
@@ -84,20 +89,27 @@ enum delta_result {
 	/* Our txn is there already, at txn_version or beyond: by this very
 	 * commit, whose answer was lost, or by one of an earlier life. */
 	DELTA_ALREADY,
+	/*
+	 * Our txn went to another position below txn_version since: a commit
+	 * of ours that seemed lost was not. Nothing is committed now, lest its
+	 * rows come twice; choose them anew from delta_txn() on.
+	 */
+	DELTA_MOVED,
 };
 
 /*
  * Commits at the next version that is free; creates the table when there is
  * none. A conflict or a lost answer is settled by reading what was committed
  * there: our own commit (its random id), our txn at txn_version or beyond
- * (DELTA_ALREADY: *mine tells whether the adds of this call are in the table),
- * a foreign append (tried again behind it), a change of protocol or metaData
- * (checked anew first). *uncertain is true when a failure (-1) leaves open
- * whether the commit happened: then no file of it may be removed, and calling
- * again with the same commit is safe.
+ * (DELTA_ALREADY) or elsewhere than txn_from (DELTA_MOVED), a foreign append
+ * (tried again behind it), a change of protocol or metaData (checked anew
+ * first). *mine tells whether the adds of this call are in the table.
+ * *uncertain is true when a failure (-1) leaves open whether the commit
+ * happened: then no file of it may be removed, and calling again with the same
+ * commit is safe.
  * -1 with *err; retriable unless the table itself refuses: a type that would
- * change, appendOnly, constraints or features of a writer above 2, partition
- * columns.
+ * change, a column that must not be null, constraints or features that we lack
+ * (writers above 2), partition columns.
  */
 int delta_write(struct delta *t, const struct delta_commit *commit,
 		enum delta_result *result, bool *mine, bool *uncertain,

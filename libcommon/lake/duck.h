@@ -26,6 +26,9 @@ int duck_open(struct duck **d, const struct duck_options *options,
 	      struct err *err) MUST_CHECK;
 void duck_close(struct duck **d);
 
+/* The temp_dir it was opened with: for files made for or by a statement. */
+const char *duck_temp_dir(const struct duck *d);
+
 /* Runs one or more statements; the result is dropped. */
 int duck_run(struct duck *d, const char *sql, struct err *err) MUST_CHECK;
 
