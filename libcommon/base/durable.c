@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +19,18 @@ int durable_sync(int fd, const char *path, struct err *err)
 	err_errno(err, errno, "cannot sync %s", path);
 	err->fatal = true;
 	return -1;
+}
+
+int durable_sync_file(const char *path, struct err *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int rc;
+
+	if (fd < 0)
+		return err_errno(err, errno, "cannot open %s", path);
+	rc = durable_sync(fd, path, err);
+	close(fd);
+	return rc;
 }
 
 int durable_sync_dir(const char *path, struct err *err)
@@ -44,11 +55,37 @@ static int sync_parent(const char *path, struct err *err)
 	return rc;
 }
 
+/* Writes and syncs a new file; closes it, and removes it after an error. */
+static int fill(int fd, const char *path, const void *data, size_t bytes,
+		struct err *err)
+{
+	int rc = -1;
+
+	if (io_write_all(fd, data, bytes) != bytes)
+		err_errno(err, errno, "cannot write %s", path);
+	else
+		rc = durable_sync(fd, path, err);
+	close(fd);
+	/* What is left of a full disk's attempt would keep it full. */
+	if (rc != 0)
+		unlink(path);
+	return rc;
+}
+
+int durable_create(const char *path, mode_t mode, const void *data,
+		   size_t bytes, struct err *err)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+
+	if (fd < 0)
+		return err_errno(err, errno, "cannot create %s", path);
+	return fill(fd, path, data, bytes, err);
+}
+
 int durable_replace(const char *path, const void *data, size_t bytes,
 		    struct err *err)
 {
 	char *temporary = xasprintf("%s.new", path);
-	bool renamed = false;
 	int fd =
 	    open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	int rc = -1;
@@ -57,25 +94,15 @@ int durable_replace(const char *path, const void *data, size_t bytes,
 		err_errno(err, errno, "cannot create %s", temporary);
 		goto out;
 	}
-	if (io_write_all(fd, data, bytes) != bytes) {
-		err_errno(err, errno, "cannot write %s", temporary);
+	if (fill(fd, temporary, data, bytes, err) != 0)
+		goto out;
+	if (rename(temporary, path) == 0) {
+		rc = sync_parent(path, err);
 		goto out;
 	}
-	if (durable_sync(fd, temporary, err) != 0)
-		goto out;
-	if (rename(temporary, path) != 0) {
-		err_errno(err, errno, "cannot rename %s to %s", temporary,
-			  path);
-		goto out;
-	}
-	renamed = true;
-	rc = sync_parent(path, err);
+	err_errno(err, errno, "cannot rename %s to %s", temporary, path);
+	unlink(temporary);
 out:
-	/* What is left of a full disk's attempt would keep it full. */
-	if (fd >= 0 && !renamed)
-		unlink(temporary);
-	if (fd >= 0)
-		close(fd);
 	free(temporary);
 	return rc;
 }
@@ -99,21 +126,26 @@ static int settle_existing(const char *path, struct err *err)
 
 int durable_mkdir(const char *path, struct err *err)
 {
+	return durable_mkdir_mode(path, 0700, err);
+}
+
+int durable_mkdir_mode(const char *path, mode_t mode, struct err *err)
+{
 	char *copy;
 	int rc;
 
-	if (mkdir(path, 0700) == 0)
+	if (mkdir(path, mode) == 0)
 		return sync_parent(path, err);
 	if (errno == EEXIST)
 		return settle_existing(path, err);
 	if (errno != ENOENT)
 		return err_errno(err, errno, "cannot make directory %s", path);
 	copy = xstrdup(path);
-	rc = durable_mkdir(dirname(copy), err);
+	rc = durable_mkdir_mode(dirname(copy), mode, err);
 	free(copy);
 	if (rc != 0)
 		return -1;
-	if (mkdir(path, 0700) != 0 && errno != EEXIST)
+	if (mkdir(path, mode) != 0 && errno != EEXIST)
 		return err_errno(err, errno, "cannot make directory %s", path);
 	return sync_parent(path, err);
 }

@@ -7,6 +7,7 @@
 #define WEFT_BASE_DURABLE_H
 
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "base/err.h"
 
@@ -16,6 +17,9 @@
  * and its contents written again elsewhere. Any thread; blocks.
  */
 int durable_sync(int fd, const char *path, struct err *err) MUST_CHECK;
+
+/* The same for a file that somebody else wrote and closed, by its path. */
+int durable_sync_file(const char *path, struct err *err) MUST_CHECK;
 
 /* Syncs a directory, so that the names in it survive. Any thread; blocks. */
 int durable_sync_dir(const char *path, struct err *err) MUST_CHECK;
@@ -30,11 +34,22 @@ int durable_replace(const char *path, const void *data, size_t bytes,
 		    struct err *err) MUST_CHECK;
 
 /*
+ * Makes the file `path`, which must not be there (EEXIST), with these bytes,
+ * synced; its name is not: the caller links or renames it and then syncs that
+ * directory. After an error nothing of it is left. Any thread; blocks.
+ */
+int durable_create(const char *path, mode_t mode, const void *data,
+		   size_t bytes, struct err *err) MUST_CHECK;
+
+/*
  * Makes a directory and its missing parents (mode 0700 and the umask), each
  * synced into its parent. One that exists is success, and is synced too, lest
  * whoever made it did not get that far.
  */
 int durable_mkdir(const char *path, struct err *err) MUST_CHECK;
+/* The same with another mode, for what others than we read. */
+int durable_mkdir_mode(const char *path, mode_t mode,
+		       struct err *err) MUST_CHECK;
 
 /*
  * Reads a whole file of at most `limit` bytes; *data is owned by the caller and

@@ -1,10 +1,16 @@
 /*
  * Where a lake lies: a local folder or a container of Azure Blob Storage, seen
  * as files by name under one root. Names are relative ("Tables/orders/x.json"),
- * '/'-separated, of any UTF-8 but "" and "." and ".." parts. All calls block;
- * one thread per store. A call that fails with err->retriable may be tried
- * again by whoever knows how long to wait: stores try again themselves only
- * what is safe, within their deadline.
+ * '/'-separated, at most 1,024 bytes of any UTF-8 but control characters and
+ * "" and "." and ".." parts; a call with another name fails with EINVAL.
+ *
+ * All calls block; one thread at a time per store. A call that fails with
+ * err->retriable may be tried again by whoever knows how long to wait: stores
+ * try again themselves only what is safe, within their deadline.
+ *
+ * What get, fetch and list have shown survives power loss, even what a process
+ * made that was killed before it synced: so who finds its own earlier work may
+ * rely on it.
  */
 #ifndef WEFT_LAKE_STORE_H
 #define WEFT_LAKE_STORE_H
@@ -15,6 +21,8 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+
+#define STORE_NAME_BYTES 1024 /* as Azure Blob Storage has it */
 
 struct store;
 
@@ -64,17 +72,24 @@ struct store {
 	char *url; /* as given, without secrets: for messages */
 };
 
-/* A folder, made if it is not there. `root` is absolute. */
+/*
+ * A folder, made if it is not there; others may read what it gets as far as the
+ * umask lets them. `root` is absolute. EINVAL, ENOTDIR, EACCES …
+ */
 int store_open_local(struct store **s, const char *root,
 		     struct err *err) MUST_CHECK;
 
 void store_close(struct store **s);
 
+/* Whether a store can hold a file of that name. */
+bool store_is_name(const char *name);
+
 /*
  * Creates `name` with these bytes, all or nothing and durably, unless it is
  * there; of any number of writers one gets STORE_CREATED. -1 with *err when it
- * is certain that nothing was made. Locally O_EXCL + link + sync of file and
- * directory; on Blob `If-None-Match: *` (409 and 412 both say it exists).
+ * is certain that nothing was made; with STORE_UNKNOWN *err says what happened.
+ * Locally O_EXCL + link + sync of file and directory; on Blob `If-None-Match:
+ * *` (409 and 412 both say it exists).
  */
 int store_put_if_absent(struct store *s, const char *name, const void *data,
 			size_t bytes, enum store_put *result,
@@ -102,14 +117,18 @@ int store_fetch(struct store *s, const char *name, const char *path,
 
 /*
  * Visits the files whose names begin with `prefix` and are >= `from` (NULL:
- * all), in order of names, whatever their depth, until visit returns false.
- * No such folder is no error: nothing is visited.
+ * all), in order of names as bytes, whatever their depth, until visit returns
+ * false. No such folder is no error: nothing is visited. visit may use the
+ * store. Not followed: links to folders below `prefix`.
  */
 int store_list(struct store *s, const char *prefix, const char *from,
 	       bool (*visit)(void *arg, const struct store_file *file),
 	       void *arg, struct err *err) MUST_CHECK;
 
-/* Visits the folders right under `prefix` (""; or ends in '/'), by name. */
+/*
+ * Visits the folders right under `prefix` (""; or ends in '/') in order of
+ * names, which are relative to the root as well and do not end in '/'.
+ */
 int store_list_dirs(struct store *s, const char *prefix,
 		    bool (*visit)(void *arg, const char *name), void *arg,
 		    struct err *err) MUST_CHECK;

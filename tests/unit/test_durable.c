@@ -168,6 +168,53 @@ static void mkdir_makes_every_parent(void **state)
 	assert_int_equal(mode_of("a/h"), S_IFDIR | 0700);
 }
 
+static void mkdir_gives_the_mode_asked_for(void **state)
+{
+	(void)state;
+	umask(022);
+	assert_int_equal(durable_mkdir_mode("shared/x/y", 0777, &err), 0);
+	assert_int_equal(mode_of("shared/x/y"), S_IFDIR | 0755);
+	assert_int_equal(mode_of("shared"), S_IFDIR | 0755);
+	assert_int_equal(durable_mkdir_mode("shared/x", 0700, &err), 0);
+	assert_int_equal(mode_of("shared/x"), S_IFDIR | 0755);
+}
+
+static void create_makes_new_files_only(void **state)
+{
+	(void)state;
+	umask(022);
+	assert_int_equal(durable_create("fresh", 0666, "new", 3, &err), 0);
+	holds("fresh", "new");
+	assert_int_equal(mode_of("fresh") & 07777, 0644);
+	assert_int_equal(durable_create("fresh", 0666, "other", 5, &err), -1);
+	assert_int_equal(err.code, EEXIST);
+	holds("fresh", "new");
+	assert_int_equal(durable_create("none/fresh", 0666, "x", 1, &err), -1);
+	assert_int_equal(err.code, ENOENT);
+	assert_int_equal(durable_sync_file("fresh", &err), 0);
+	assert_int_equal(durable_sync_file("none/fresh", &err), -1);
+	assert_int_equal(err.code, ENOENT);
+}
+
+static void a_failed_create_leaves_nothing(void **state)
+{
+	struct rlimit old, tiny;
+	char data[8192] = {0};
+	int rc;
+
+	(void)state;
+	signal(SIGXFSZ, SIG_IGN);
+	getrlimit(RLIMIT_FSIZE, &old);
+	tiny = old;
+	tiny.rlim_cur = 4096;
+	setrlimit(RLIMIT_FSIZE, &tiny);
+	rc = durable_create("large", 0666, data, sizeof(data), &err);
+	setrlimit(RLIMIT_FSIZE, &old);
+	assert_int_equal(rc, -1);
+	assert_int_equal(err.code, EFBIG);
+	assert_int_equal(mode_of("large"), 0);
+}
+
 static void mkdir_says_what_is_in_the_way(void **state)
 {
 	(void)state;
@@ -302,6 +349,9 @@ int main(void)
 	    cmocka_unit_test(replace_says_what_is_in_the_way),
 	    cmocka_unit_test(a_failed_replace_changes_and_leaves_nothing),
 	    cmocka_unit_test(mkdir_makes_every_parent),
+	    cmocka_unit_test(mkdir_gives_the_mode_asked_for),
+	    cmocka_unit_test(create_makes_new_files_only),
+	    cmocka_unit_test(a_failed_create_leaves_nothing),
 	    cmocka_unit_test(mkdir_says_what_is_in_the_way),
 	    cmocka_unit_test(permissions_are_told),
 	    cmocka_unit_test(sync_of_what_cannot_sync_is_fatal),
