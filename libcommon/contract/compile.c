@@ -64,12 +64,27 @@ static void declare_chain(struct compiler *c, const struct source *s,
 		declare_fields(c, fields, list);
 }
 
+static void compile_lake(struct compiler *c, const struct source *s,
+			 struct model *m)
+{
+	const config_setting_t *lake = source_get(s, "lake");
+	const char *table, *mode;
+
+	if (!lake || !config_setting_is_group(lake))
+		return;
+	check_keys(c, lake, "lake", lake_keys);
+	mode = setting_text(config_setting_get_member(lake, "mode"));
+	m->pub.upsert = mode && strcmp(mode, "upsert") == 0;
+	table = setting_text(config_setting_get_member(lake, "table"));
+	if (table &&
+	    check_table(c, config_setting_get_member(lake, "table"), table))
+		m->pub.table = set_text(c->set, table, strlen(table));
+}
+
 static void compile_sinks(struct compiler *c, const struct source *s,
 			  struct model *m)
 {
 	const config_setting_t *hub = source_get(s, "eventhub");
-	const config_setting_t *lake = source_get(s, "lake");
-	const char *table = NULL;
 
 	if (hub && config_setting_is_group(hub)) {
 		const char *topic =
@@ -79,12 +94,47 @@ static void compile_sinks(struct compiler *c, const struct source *s,
 		m->pub.topic =
 		    topic ? set_text(c->set, topic, strlen(topic)) : NULL;
 	}
-	if (lake && config_setting_is_group(lake)) {
-		check_keys(c, lake, "lake", lake_keys);
-		table = setting_text(config_setting_get_member(lake, "table"));
-	}
-	if (table)
-		check_name(c, config_setting_get_member(lake, "table"), table);
+	compile_lake(c, s, m);
+}
+
+static bool shares_table(const struct contract *a, const struct contract *b)
+{
+	return a->table && b->table && strcmp(a->table, b->table) == 0;
+}
+
+/* An upsert table has one of its changes beside it. */
+static bool takes_changes(const struct contract *a, const struct contract *b)
+{
+	size_t bytes;
+
+	if (!a->upsert || !a->table || !b->table)
+		return false;
+	bytes = strlen(a->table);
+	return strncmp(b->table, a->table, bytes) == 0 &&
+	       strcmp(b->table + bytes, "_changes") == 0;
+}
+
+void check_tables(struct compiler *c)
+{
+	for (uint32_t i = 0; i < c->set->count; i++)
+		for (uint32_t k = 0; k < c->set->count; k++) {
+			const struct contract *a = &c->set->models[k]->pub;
+			const struct contract *b = &c->set->models[i]->pub;
+
+			if (k < i && shares_table(a, b))
+				report_line(c, true, b->file, 0,
+					    "lake.table \"%s\" is that of "
+					    "contract \"%s\" already; several "
+					    "contracts in one table are not "
+					    "supported yet",
+					    b->table, a->name);
+			if (takes_changes(a, b))
+				report_line(c, true, b->file, 0,
+					    "lake.table \"%s\" is where the "
+					    "changes of \"%s\" go; choose "
+					    "another",
+					    b->table, a->table);
+		}
 }
 
 static void compile_head(struct compiler *c, const struct source *s,
@@ -289,5 +339,6 @@ void compile_sources(struct compiler *c)
 			compile_contract(c, s);
 	}
 	finish_matches(c);
+	check_tables(c);
 	index_names(c->set);
 }

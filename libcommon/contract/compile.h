@@ -142,6 +142,13 @@ bool check_plain_name(struct compiler *c, const config_setting_t *at,
 bool check_name(struct compiler *c, const config_setting_t *at,
 		const char *name);
 
+/* True for the name of a table of the lake; else reported. */
+bool check_table(struct compiler *c, const config_setting_t *at,
+		 const char *name);
+
+/* Reports contracts that share a table of the lake. */
+void check_tables(struct compiler *c);
+
 /* Builds the table of a shape's member names from its rules. */
 void build_slots(struct compiler *c, const config_setting_t *at,
 		 struct shape *shape);

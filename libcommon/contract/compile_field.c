@@ -201,7 +201,7 @@ static bool parse_plain_type(struct compiler *c, const config_setting_t *at,
 }
 
 static void compile_members(struct compiler *c, const struct declared *d,
-			    struct rule *r)
+			    struct rule *r, struct contract_field *f)
 {
 	const config_setting_t *fields = declared_get(d, "fields");
 	struct shape *shape = set_alloc(c->set, 1, sizeof(*shape));
@@ -220,7 +220,33 @@ static void compile_members(struct compiler *c, const struct declared *d,
 	public_fields =
 	    set_alloc(c->set, list.count + 1, sizeof(*public_fields));
 	compile_shape(c, &list, -1, shape, public_fields);
+	f->fields = public_fields;
+	f->field_count = shape->count;
 	free(list.fields);
+}
+
+/* What `text`, the inside of array(…), says of each element. */
+static void compile_element(struct compiler *c, const struct declared *d,
+			    const char *text, struct rule *r,
+			    struct contract_field *f)
+{
+	struct rule *element = set_alloc(c->set, 1, sizeof(*element));
+	struct contract_field *inner = set_alloc(c->set, 1, sizeof(*inner));
+
+	*element = *r;
+	element->checks = 0;
+	r->type = CONTRACT_ARRAY;
+	r->element = element;
+	if (parse_plain_type(c, declared_get(d, "type"), text, element) &&
+	    element->type == CONTRACT_STRUCT)
+		compile_members(c, d, element, inner);
+	inner->name = "element";
+	inner->doc = "";
+	inner->type_text = text;
+	inner->type = element->type;
+	inner->precision = element->precision;
+	inner->scale = element->scale;
+	f->element = inner;
 }
 
 static void compile_type(struct compiler *c, const struct declared *d,
@@ -239,21 +265,12 @@ static void compile_type(struct compiler *c, const struct declared *d,
 	}
 	f->type_text = set_text(c->set, text, bytes);
 	if (strncmp(text, "array(", 6) == 0 && text[bytes - 1] == ')') {
-		struct rule *element = set_alloc(c->set, 1, sizeof(*element));
-
-		*element = *r;
-		element->checks = 0;
-		r->type = CONTRACT_ARRAY;
-		r->element = element;
-		if (parse_plain_type(c, at,
-				     set_text(c->set, text + 6, bytes - 7),
-				     element) &&
-		    element->type == CONTRACT_STRUCT)
-			compile_members(c, d, element);
+		compile_element(c, d, set_text(c->set, text + 6, bytes - 7), r,
+				f);
 		return;
 	}
 	if (parse_plain_type(c, at, text, r) && r->type == CONTRACT_STRUCT)
-		compile_members(c, d, r);
+		compile_members(c, d, r, f);
 }
 
 uint32_t declared_limit(struct compiler *c, const struct declared *d,

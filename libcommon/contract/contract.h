@@ -57,6 +57,11 @@ struct contract_field {
 	enum contract_violation on_violation;
 	const char *type_text;	  /* as written, e.g. "decimal(18,6)" */
 	const char *default_text; /* JSON text, or NULL */
+	/* Of an array: what each element is, called "element". Else NULL. */
+	const struct contract_field *element;
+	/* Members of a struct, in their order. Else none. */
+	const struct contract_field *fields;
+	uint32_t field_count;
 };
 
 /* One compiled contract; read-only. Strings live as long as the set. */
@@ -69,6 +74,8 @@ struct contract {
 	const struct contract_field *fields;
 	const char *partition_key; /* field name or NULL */
 	const char *topic;	   /* eventhub.topic or NULL */
+	const char *table;	   /* lake.table or NULL; no other has it */
+	bool upsert;		   /* lake.mode: "upsert", else "append" */
 };
 
 /* All that was wrong with a directory: one line each, `file:line: what`, or

@@ -10,11 +10,12 @@
 #include "contract/contract.h"
 #include "contract/decimal.h"
 
-#define MODEL_MAX_FIELDS     1024
-#define MODEL_MAX_NAME_BYTES 63
-#define MODEL_MAX_KEY_BYTES  1024 /* of an identity, key or type value */
-#define MODEL_SEEN_WORDS     (MODEL_MAX_FIELDS / 64)
-#define MODEL_DQ_FLAGS	     "dq_flags"
+#define MODEL_MAX_FIELDS      1024
+#define MODEL_MAX_NAME_BYTES  63
+#define MODEL_MAX_TABLE_BYTES 128
+#define MODEL_MAX_KEY_BYTES   1024 /* of an identity, key or type value */
+#define MODEL_SEEN_WORDS      (MODEL_MAX_FIELDS / 64)
+#define MODEL_DQ_FLAGS	      "dq_flags"
 
 struct slice {
 	const char *text;

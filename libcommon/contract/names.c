@@ -162,19 +162,48 @@ bool check_plain_name(struct compiler *c, const config_setting_t *at,
 	return true;
 }
 
+static bool is_reserved(const char *name)
+{
+	for (size_t i = 0; i < sizeof(reserved) / sizeof(*reserved); i++)
+		if (strcasecmp(reserved[i], name) == 0)
+			return true;
+	return false;
+}
+
 bool check_name(struct compiler *c, const config_setting_t *at,
 		const char *name)
 {
 	if (!check_plain_name(c, at, name))
 		return false;
-	for (size_t i = 0; i < sizeof(reserved) / sizeof(*reserved); i++)
-		if (strcasecmp(reserved[i], name) == 0) {
-			report_error(
-			    c, at,
-			    "name \"%s\" is a reserved word in SQL or "
-			    "KQL; choose another and say from = \"%s\"",
-			    name, name);
-			return false;
-		}
+	if (!is_reserved(name))
+		return true;
+	report_error(c, at,
+		     "name \"%s\" is a reserved word in SQL or KQL; choose "
+		     "another and say from = \"%s\"",
+		     name, name);
+	return false;
+}
+
+bool check_table(struct compiler *c, const config_setting_t *at,
+		 const char *name)
+{
+	size_t bytes = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_");
+
+	if (name[bytes] || !bytes || bytes > MODEL_MAX_TABLE_BYTES ||
+	    isdigit((unsigned char)name[0])) {
+		report_error(c, at,
+			     "table \"%.150s\" must be a lower-case letter or "
+			     "_ followed by such letters, digits or _, at most "
+			     "%d in all",
+			     name, MODEL_MAX_TABLE_BYTES);
+		return false;
+	}
+	if (is_reserved(name)) {
+		report_error(c, at,
+			     "table \"%s\" is a reserved word in SQL or KQL; "
+			     "choose another",
+			     name);
+		return false;
+	}
 	return true;
 }

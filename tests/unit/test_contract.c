@@ -292,7 +292,15 @@ static void keys_of_a_contract_are_checked(void **state)
 	    {KEYS("identity = [\"a\"]; lake = { mode = \"x\"; };"),
 	     "1: \"mode\" must be one of \"append\", \"upsert\", not \"x\""},
 	    {KEYS("identity = [\"a\"]; lake = { table = \"a b\"; };"),
-	     "1: name \"a b\" must be"},
+	     "1: table \"a b\" must be a lower-case letter or _"},
+	    {KEYS("identity = [\"a\"]; lake = { table = \"Orders\"; };"),
+	     "1: table \"Orders\" must be a lower-case letter or _"},
+	    {KEYS("identity = [\"a\"]; lake = { table = \"1a\"; };"),
+	     "1: table \"1a\" must be a lower-case letter or _"},
+	    {KEYS("identity = [\"a\"]; lake = { table = \"\"; };"),
+	     "1: table \"\" must be a lower-case letter or _"},
+	    {KEYS("identity = [\"a\"]; lake = { table = \"order\"; };"),
+	     "1: table \"order\" is a reserved word"},
 	    {KEYS("identity = [\"a\"]; lake = { tables = \"a\"; };"),
 	     "1: unknown key \"tables\" in lake; did you mean \"table\"?"},
 	    {KEYS("identity = [\"a\"]; eventhub = { topc = \"a\"; };"),
@@ -425,6 +433,79 @@ static void a_tie_is_an_error(void **state)
 	    ties("{ event_type = \"x.*\"; }", "{ event_type = \"x.y\"; }"));
 	assert_false(ties("{ event_type = \"x\"; has = \"a\"; }",
 			  "{ event_type = \"x\"; }"));
+}
+
+/* What is wrong with two contracts of these settings of the lake; owned. */
+static char *problems_of_lakes(const char *first, const char *second)
+{
+	const char *const lakes[] = {first, second};
+	struct contract_report report;
+	struct contract_set *set;
+	struct folder d;
+	char *lines;
+
+	folder_make(&d);
+	for (int i = 0; i < 2; i++) {
+		char *name = xasprintf("%c.conf", 'a' + i);
+		char *text = xasprintf(
+		    "name = \"c%d\"; version = 1; doc = \"d\";"
+		    "match = { event_type = \"%d\"; }; identity = \"x\";"
+		    "key = \"x\"; order = \"x\"; unknown_fields = \"drop\";"
+		    "fields = ( { name = \"x\"; type = \"string\"; } );"
+		    "lake = { %s };",
+		    i, i, lakes[i]);
+
+		folder_put(&d, name, text);
+		free(text);
+		free(name);
+	}
+	if (contract_set_load(&set, d.path, (const uint8_t *)SECRET,
+			      SECRET_BYTES, &report) == 0)
+		contract_set_unref(&set);
+	lines = xstrdup(buf_str(&report.lines));
+	contract_report_free(&report);
+	folder_remove(&d);
+	return lines;
+}
+
+static void a_table_is_of_one_contract(void **state)
+{
+	char *lines;
+
+	(void)state;
+	lines = problems_of_lakes("table = \"t\";", "table = \"t2\";");
+	assert_string_equal(lines, "");
+	free(lines);
+	lines = problems_of_lakes("mode = \"append\";", "mode = \"append\";");
+	assert_string_equal(lines, "");
+	free(lines);
+	lines = problems_of_lakes("table = \"t\";", "table = \"t\";");
+	assert_non_null(
+	    strstr(lines, "b.conf: lake.table \"t\" is that of contract "
+			  "\"c0\" already; several contracts in one table are "
+			  "not supported yet"));
+	free(lines);
+	lines = problems_of_lakes("table = \"t_changes\";",
+				  "table = \"t\"; mode = \"upsert\";");
+	assert_non_null(strstr(lines, "a.conf: lake.table \"t_changes\" is "
+				      "where the changes of \"t\" go"));
+	free(lines);
+}
+
+static void the_lake_of_a_contract_is_known(void **state)
+{
+	struct contract_set *set = set_of_text(
+	    HEAD TAIL "key = \"k\"; order = \"event_time\";"
+		      "lake = { table = \"t_1\"; mode = \"upsert\"; };");
+
+	(void)state;
+	assert_string_equal(contract_set_at(set, 0)->table, "t_1");
+	assert_true(contract_set_at(set, 0)->upsert);
+	contract_set_unref(&set);
+	set = set_of_text(HEAD TAIL);
+	assert_null(contract_set_at(set, 0)->table);
+	assert_false(contract_set_at(set, 0)->upsert);
+	contract_set_unref(&set);
 }
 
 static const char *stream_of(struct contract_set *set, const char *body,
@@ -696,6 +777,8 @@ int main(void)
 	    cmocka_unit_test(what_is_not_there_yet_is_refused_by_name),
 	    cmocka_unit_test(all_problems_come_at_once),
 	    cmocka_unit_test(a_tie_is_an_error),
+	    cmocka_unit_test(a_table_is_of_one_contract),
+	    cmocka_unit_test(the_lake_of_a_contract_is_known),
 	    cmocka_unit_test(the_most_exact_match_wins),
 	    cmocka_unit_test(fields_are_inherited_key_by_key),
 	    cmocka_unit_test(the_hash_changes_with_the_text_alone),
