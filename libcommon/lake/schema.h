@@ -16,21 +16,25 @@ enum column_type {
 	COLUMN_STRING,
 	COLUMN_INT,	/* 32 bits */
 	COLUMN_LONG,	/* 64 bits */
-	COLUMN_DOUBLE,	/* and float of foreign tables */
+	COLUMN_DOUBLE,	/* 64 bits */
 	COLUMN_DECIMAL, /* precision <= 38 */
 	COLUMN_BOOLEAN,
 	COLUMN_TIMESTAMP, /* µs UTC */
 	COLUMN_DATE,
 	COLUMN_ARRAY,  /* one child */
 	COLUMN_STRUCT, /* its fields */
-	COLUMN_OTHER,  /* of foreign tables: read, never written */
+	/* Of foreign tables, read and never written: byte, short, float,
+	 * binary, timestamp_ntz, map (children key and value). */
+	COLUMN_OTHER,
 };
 
 struct column {
 	const char *name; /* "element" in an array */
 	enum column_type type;
 	uint8_t precision, scale;
-	const char *delta_type; /* of a primitive: "decimal(18,6)" */
+	bool required;		/* nullable (containsNull) is false */
+	const char *delta_type; /* of a primitive: "decimal(18,6)"; "map" */
+	const char *metadata;	/* JSON text of a field's metadata, or NULL */
 	uint32_t child_count;
 	const struct column *children;
 };
@@ -42,8 +46,9 @@ struct schema *schema_of_contract(const struct contract *contract);
 
 /*
  * From the schemaString of a Delta metaData action (PROTOCOL.md, "Schema
- * Serialization Format"). -1 with *err when it is none; limits: 1 MiB, depth
- * 64, 10,000 columns.
+ * Serialization Format"). -1 with *err when it is none, when names of one
+ * struct differ in case alone, or a type is unknown; limits: 1 MiB, depth 64,
+ * 10,000 columns in all.
  */
 int schema_parse(struct schema **s, const char *json, size_t bytes,
 		 struct err *err) MUST_CHECK;
@@ -58,15 +63,18 @@ int32_t schema_find(const struct schema *s, const char *name);
 
 /*
  * What `table` becomes so that it takes rows of `wanted`: its own columns in
- * its order, then the new ones (all nullable). *changed tells whether any is
+ * its order, then the new ones (all nullable), also inside structs. Names are
+ * compared ignoring case, and the table's stay. *changed tells whether any is
  * new. -1 with *err naming the column when a type would change: that is a
- * breaking change, and the text says so.
+ * breaking change, and the text says so; or when the table has a column that
+ * must not be null, which nobody here checks.
  */
 int schema_merge(struct schema **merged, const struct schema *table,
 		 const struct schema *wanted, bool *changed,
 		 struct err *err) MUST_CHECK;
 
-/* Appends the schemaString, not escaped: struct type, all nullable. */
+/* Appends the schemaString, not escaped; nullability and metadata of what was
+ * parsed are kept. */
 void schema_print_delta(const struct schema *s, struct buf *out);
 
 /* Appends a column's DuckDB type: DECIMAL(18,6), STRUCT("a" INTEGER)[] … */
