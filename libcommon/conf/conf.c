@@ -94,12 +94,13 @@ static void unknown_section(struct loading *l, const config_setting_t *s)
 {
 	const struct conf *conf = l->conf;
 	const char **names =
-	    xcalloc(conf->service_count + l->kinds->count + 3, sizeof(*names));
+	    xcalloc(conf->service_count + l->kinds->count + 4, sizeof(*names));
 	size_t n = 0;
 
 	names[n++] = "pipeline";
 	names[n++] = "services";
 	names[n++] = "links";
+	names[n++] = "identities";
 	for (uint32_t i = 0; i < conf->service_count; i++)
 		names[n++] = conf->services[i].name;
 	for (size_t i = 0; i < l->kinds->count; i++)
@@ -125,6 +126,7 @@ static void read_other_sections(struct loading *l)
 		if (strcmp(name, "pipeline") == 0 ||
 		    strcmp(name, "services") == 0 ||
 		    strcmp(name, "links") == 0 ||
+		    strcmp(name, "identities") == 0 ||
 		    conf_find_service(l->conf, name))
 			continue;
 		if (kind)
@@ -157,6 +159,7 @@ static void read_sections(struct loading *l)
 			->values;
 	}
 	read_other_sections(l);
+	identities_read(l);
 	links_read(l);
 }
 

@@ -30,6 +30,8 @@ enum conf_flags {
 	CONF_SECRET = 1 << 1, /* prints as ***; ${env:X}, ${file:P} resolved */
 	CONF_REQUIRED = 1 << 2, /* no default: must be given */
 	CONF_EXISTS = 1 << 3,	/* a CONF_PATH that must be there */
+	CONF_IDENTITY = 1 << 4, /* a CONF_STRING that names an identity of one
+				 * of the types in choices; "" is none */
 };
 
 /*
@@ -43,7 +45,7 @@ struct conf_row {
 	size_t offset;	       /* of the field in the table's struct */
 	const char *min, *max; /* NULL = none */
 	const char *def;       /* NULL = unset (NULL, 0, false) */
-	const char *choices;   /* "a|b|c" for CONF_CHOICE */
+	const char *choices;   /* "a|b|c" for CONF_CHOICE and CONF_IDENTITY */
 	const char *needs;     /* the key that must be given with this one */
 	unsigned flags;
 	const char *doc; /* sentences for the manual */
@@ -118,6 +120,25 @@ struct conf_pipeline {
 extern const struct conf_table conf_pipeline_table;
 extern const struct conf_table conf_link_table; /* of each link's group */
 
+/* One entry of `identities = { … }`; what its type does not have is NULL. */
+#define IDENTITY_TYPES "account_key|sas|connection_string|plain"
+enum identity_type {
+	IDENTITY_ACCOUNT_KEY,	    /* key, perhaps account */
+	IDENTITY_SAS,		    /* token */
+	IDENTITY_CONNECTION_STRING, /* connection_string */
+	IDENTITY_PLAIN,		    /* username, password */
+};
+struct conf_identity {
+	int type; /* as enum identity_type */
+	char *account;
+	char *key;
+	char *token;
+	char *connection_string;
+	char *username;
+	char *password;
+};
+extern const struct conf_table conf_identity_table; /* of each one's group */
+
 /* One entry of `services = ( … )`. */
 struct conf_service {
 	char *name;		      /* row name, unique */
@@ -167,7 +188,8 @@ void conf_report_free(struct conf_report *report);
 
 /*
  * Reads and checks a config file: syntax, unknown keys and sections (with the
- * nearest known name), types, ranges, choices, secrets, duplicate services,
+ * nearest known name), types, ranges, choices, secrets, identities, services
+ * listed twice,
  * links whose ends do not join (which end is missing), tcp without CURVE or
  * insecure. path NULL = the built-in defaults. The result is owned by the
  * caller; with any error -1, *conf NULL and everything in *report.
@@ -195,6 +217,14 @@ const char *conf_default_path(void);
 /* NULL when no service row has that name. */
 const struct conf_service *conf_find_service(const struct conf *conf,
 					     const char *name);
+
+/*
+ * NULL when there is none of that name; the names that CONF_IDENTITY rows hold
+ * were checked. Secrets are there only of those that a listed service (or,
+ * after conf_load_row(), that row) names.
+ */
+const struct conf_identity *conf_find_identity(const struct conf *conf,
+					       const char *name);
 
 /* The row that consumes a link, or NULL. */
 const struct conf_service *conf_consumer(const struct conf *conf,

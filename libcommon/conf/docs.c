@@ -70,6 +70,8 @@ void docs_range(const struct conf_row *row, struct buf *out)
 {
 	const char *unit = row->type == CONF_STRING ? " bytes" : "";
 
+	if (row->flags & CONF_IDENTITY)
+		buf_text(out, "of type ");
 	if (row->choices)
 		range_of_choices(row, out);
 	else if (row->min && row->max)
@@ -94,6 +96,7 @@ void docs_each_table(const struct conf_kinds *kinds,
 {
 	fn(arg, &conf_pipeline_table);
 	fn(arg, &conf_link_table);
+	fn(arg, &conf_identity_table);
 	for (size_t i = 0; i < kinds->count; i++)
 		fn(arg, kinds->kinds[i].conf);
 }

@@ -136,6 +136,26 @@ static void links(const struct conf_kinds *kinds, struct buf *out)
 	buf_free(&group);
 }
 
+static void identities(struct buf *out)
+{
+	buf_char(out, '\n');
+	comment(out, 0, conf_identity_table.doc);
+	buf_text(out, "identities = {\n");
+	for (size_t i = 0; i < conf_identity_table.row_count; i++) {
+		const struct conf_row *row = &conf_identity_table.rows[i];
+		struct buf text = {0};
+
+		buf_printf(&text, "%s: %s", row->name, row->doc);
+		comment(out, 2, buf_str(&text));
+		buf_free(&text);
+	}
+	buf_text(out, "  #lake = { type = \"account_key\"; "
+		      "key = \"${file:/etc/weft/lake.key}\"; };\n"
+		      "  #hub = { type = \"connection_string\"; "
+		      "connection_string = \"${file:hub}\"; };\n"
+		      "};\n");
+}
+
 void conf_write_sample(const struct conf_kinds *kinds, struct buf *out)
 {
 	comment(out, 0,
@@ -154,6 +174,7 @@ void conf_write_sample(const struct conf_kinds *kinds, struct buf *out)
 	buf_text(out, "};\n");
 	services(out);
 	links(kinds, out);
+	identities(out);
 	for (size_t i = 0; i < kinds->count; i++)
 		section(kinds->kinds[i].conf, out);
 }

@@ -215,6 +215,12 @@ void services_read(struct loading *l);
 void links_read(struct loading *l);
 void links_join(struct loading *l);
 
+/* The identities, after all sections that may name one. */
+void identities_read(struct loading *l);
+bool identity_is_section(const struct conf_section *s);
+/* Its name in the file, without the group's. */
+const char *identity_name(const struct conf_section *s);
+
 /* NULL when there is none of that name. */
 const struct conf_link *link_find(const struct conf *conf, const char *name);
 /* "ipc://<run_dir>/<name><suffix>"; -1 when a socket's path cannot be so long.

@@ -91,6 +91,27 @@ static void print_links(const struct conf *conf, struct buf *out)
 	buf_text(out, "};\n");
 }
 
+static void print_identities(const struct conf *conf, struct buf *out)
+{
+	size_t count = 0;
+
+	for (uint32_t i = 0; i < conf->section_count; i++) {
+		const struct conf_section *s = &conf->sections[i];
+
+		if (!identity_is_section(s))
+			continue;
+		if (!count++)
+			buf_text(out, "identities = {\n");
+		buf_printf(out, "  %s = {\n", identity_name(s));
+		for (size_t k = 0; k < s->table->row_count; k++)
+			if (s->origins[k].from == FROM_FILE)
+				print_key(s, k, 4, out);
+		buf_text(out, "  };\n");
+	}
+	if (count)
+		buf_text(out, "};\n");
+}
+
 static void print_text(const struct conf *conf, struct buf *out)
 {
 	buf_printf(out, "# %s\n",
@@ -100,6 +121,7 @@ static void print_text(const struct conf *conf, struct buf *out)
 	print_section(section_find(conf, "pipeline"), out);
 	print_services(conf, out);
 	print_links(conf, out);
+	print_identities(conf, out);
 	for (uint32_t i = 0; i < conf->service_count; i++)
 		print_section(section_find(conf, conf->services[i].name), out);
 }
@@ -164,6 +186,23 @@ static void json_services(const struct conf *conf, struct buf *out)
 	}
 }
 
+static void json_identities(const struct conf *conf, struct buf *out)
+{
+	size_t count = 0;
+
+	for (uint32_t i = 0; i < conf->section_count; i++) {
+		const struct conf_section *s = &conf->sections[i];
+
+		if (!identity_is_section(s))
+			continue;
+		buf_printf(out,
+			   "%s{\"name\":\"%s\",\"config\":", count++ ? "," : "",
+			   identity_name(s));
+		json_section(s, out);
+		buf_char(out, '}');
+	}
+}
+
 static void print_json(const struct conf *conf, struct buf *out)
 {
 	buf_text(out, "{\"path\":");
@@ -186,6 +225,8 @@ static void print_json(const struct conf *conf, struct buf *out)
 		buf_printf(out, ",\"insecure\":%s}",
 			   link->insecure ? "true" : "false");
 	}
+	buf_text(out, "],\"identities\":[");
+	json_identities(conf, out);
 	buf_text(out, "]}\n");
 }
 

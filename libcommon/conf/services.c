@@ -97,9 +97,9 @@ static void check_own_name(struct loading *l, const config_setting_t *row,
 			   const char *name, const struct conf_kind *kind)
 {
 	const struct conf_kind *other = find_kind(l->kinds, name);
-	bool fixed = strcmp(name, "pipeline") == 0 ||
-		     strcmp(name, "services") == 0 ||
-		     strcmp(name, "links") == 0;
+	bool fixed =
+	    strcmp(name, "pipeline") == 0 || strcmp(name, "services") == 0 ||
+	    strcmp(name, "links") == 0 || strcmp(name, "identities") == 0;
 
 	if (fixed || (other && other != kind))
 		problem_error(&l->problems, load_where(l, row),

@@ -298,5 +298,7 @@ const char *value_type_name(const struct conf_row *row)
 	    [CONF_DURATION] = "duration", [CONF_CHOICE] = "choice",
 	};
 
+	if (row->flags & CONF_IDENTITY)
+		return "identity";
 	return row->flags & CONF_SECRET ? "secret" : names[row->type];
 }
