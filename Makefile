@@ -29,16 +29,26 @@ SYSCONFDIR ?= /etc
 JOBS ?= $(shell nproc)
 V ?=
 Q := $(if $(V),,@)
+comma := ,
 
 # --- flags -------------------------------------------------------------------
 
 PACKAGES := libzmq libczmq libcjson libconfig yyjson libllhttp openssl \
-	libxxhash libzstd zlib libisal
+	libxxhash libzstd zlib libisal rdkafka libcurl
 PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 PKG_LIBS := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null)
+# DuckDB comes from scripts/deps/fetch. Programs find it beside them, in the
+# build folder and where they were installed; --as-needed sees to it that only
+# those load its 70 MB that call it.
+DUCKDB := $(if $(wildcard .deps/duckdb/stamp),.deps/duckdb)
+DUCKDB_CFLAGS := $(if $(DUCKDB),-isystem $(DUCKDB)/include)
+DUCKDB_LIBS := $(if $(DUCKDB),-L$(DUCKDB)/lib -lduckdb \
+	-Wl$(comma)-rpath$(comma)'$$ORIGIN/lib:$$ORIGIN/../libexec/weft/lib')
+DUCKDB_BUILT := $(if $(DUCKDB),$(BUILD)/libexec/weft/lib/libduckdb.so)
 # What `pipelinectl version` names: "libzmq 4.3.5 zlib 1.3 …".
 LIBRARIES := $(shell paste -d' ' <(printf '%s\n' $(PACKAGES)) \
-	<(pkg-config --modversion $(PACKAGES) 2>/dev/null))
+	<(pkg-config --modversion $(PACKAGES) 2>/dev/null)) \
+	$(if $(DUCKDB),duckdb $(shell cat $(DUCKDB)/version))
 WARN := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes \
 	-Wmissing-prototypes -Wvla -Wformat=2 -Wundef -Werror
 HARDEN := -fPIE -fstack-protector-strong -fstack-clash-protection \
@@ -50,9 +60,9 @@ CPPFLAGS += -D_GNU_SOURCE -DWEFT_VERSION='"$(VERSION)"' \
 	-DWEFT_LIBRARIES='"$(LIBRARIES)"' -I. -Ilibcommon \
 	-I$(BUILD)/gen $(FORTIFY) $(DEFINES)
 CFLAGS += -std=c11 -g $(OPT) $(WARN) -fno-strict-aliasing $(HARDEN) \
-	$(SANITIZE) $(PKG_CFLAGS)
+	$(SANITIZE) $(PKG_CFLAGS) $(DUCKDB_CFLAGS)
 LDFLAGS += -pie -Wl,--as-needed -Wl,-z,relro -Wl,-z,now $(SANITIZE)
-LDLIBS := $(PKG_LIBS) -lpthread -lm
+LDLIBS := $(PKG_LIBS) $(DUCKDB_LIBS) -lpthread -lm
 
 # What is compiled depends on this file, so that new flags rebuild it.
 FLAGS := $(BUILD)/flags
@@ -112,6 +122,11 @@ $(TABLES): $(call objects,$(TABLE_SRC)) $(BUILD)/lib/libtables.list
 $(LIB) $(TABLES):
 	@rm -f $@
 	@ar rcs $@ $(filter %.o,$^)
+
+$(PROGRAMS) $(UNIT): | $(DUCKDB_BUILT)
+$(BUILD)/libexec/weft/lib/libduckdb.so: $(DUCKDB)/lib/libduckdb.so
+	@mkdir -p $(@D)
+	@ln -sf $(abspath $<) $@
 
 # libtables refers to libweft and back, so libweft is named on both sides.
 define program_rule
@@ -252,7 +267,7 @@ $(BUILD)/tidy/%.ok: %.c .clang-tidy $(BUILD)/obj/%.o
 	@mkdir -p $(@D)
 	@echo "  TIDY  $<"
 	$(Q)$(CLANG_TIDY) --quiet $< -- $(filter-out -U% -D_FORTIFY%,$(CPPFLAGS)) \
-		-std=c11 $(PKG_CFLAGS) 2> >(grep -v 'warnings generated' >&2)
+		-std=c11 $(PKG_CFLAGS) $(DUCKDB_CFLAGS) 2> >(grep -v 'warnings generated' >&2)
 	@touch $@
 
 docs: all ## write the generated documents again
@@ -267,6 +282,10 @@ install: all ## install to DESTDIR and PREFIX
 	@d='$(DESTDIR)$(PREFIX)'; e='$(DESTDIR)$(SYSCONFDIR)/weft'; set -e; \
 	for f in $(PROGRAMS); do \
 		$(INSTALL_PROGRAM) $$f $$d/$${f#$(BUILD)/}; done; \
+	$(if $(DUCKDB),$(INSTALL_DATA) $(DUCKDB)/lib/libduckdb.so \
+		$$d/libexec/weft/lib/libduckdb.so; \
+	$(INSTALL_DATA) $(DUCKDB)/LICENSE \
+		$$d/share/doc/weft/LICENSE.duckdb;) \
 	for f in $(shell cd etc && find . -type f ! -name demo.conf); do \
 		t=$$e/$${f#./}; \
 		if [[ -e $$t ]] && ! cmp -s etc/$$f $$t; then \
