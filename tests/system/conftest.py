@@ -8,6 +8,9 @@
 A test that needs other services, keys or links changes `pipeline.services` and
 `pipeline.sections` before start(). Whatever a test leaves running is stopped
 behind it, by process id. Nothing here sleeps for a time: wait_for() polls.
+
+The servers at the far ends are the fixtures `kafka` and `azurite` of
+servers.py; proxy.py makes trouble on the way to them.
 """
 
 import contextlib
@@ -16,49 +19,19 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
-import time
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ.get("WEFT_BUILD", ROOT / "build")).absolute()
+# Fixtures and names that tests take from here.
+from common import BUILD, ROOT, WAIT_S, alive, free_port, wait_for
+from proxy import proxy
+from servers import (azurite, azurite_of_session, kafka, kafka_of_session,
+                     servers_folder)
+
 PIPELINECTL = BUILD / "bin" / "pipelinectl"
 LIBEXEC = BUILD / "libexec" / "weft"
-
-WAIT_S = 20.0
-
-
-def wait_for(condition, timeout=WAIT_S, what=None):
-    """Polls until condition() is true, and returns what it gave."""
-    deadline = time.monotonic() + timeout
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            said = what() if callable(what) else what
-            raise AssertionError(f"not within {timeout} s: {said or value!r}")
-        time.sleep(0.02)  # pause between polls
-
-
-def free_port():
-    """A loopback port that nobody uses now."""
-    with socket.socket() as s:
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def alive(pid):
-    """Whether the process runs; a zombie does not."""
-    try:
-        with open(f"/proc/{pid}/stat") as f:
-            return f.read().rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def conf_text(value):
