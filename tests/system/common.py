@@ -1,6 +1,8 @@
 """What tests and fixtures of all kinds use: where things are, and waiting."""
+import contextlib
 import os
 import pathlib
+import random
 import socket
 import time
 
@@ -29,6 +31,18 @@ def free_port():
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
+
+
+def lasting_port():
+    """A port that stays free while its server is away for a while: below those
+    that the system gives to whoever asks for any."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as f:
+        end = int(f.read().split()[0])
+    while True:
+        port = random.randrange(min(10000, end // 2), end)
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(("127.0.0.1", port))
+            return port
 
 
 def answers(port):

@@ -27,7 +27,7 @@ import uuid
 
 import pytest
 
-from common import ROOT, answers, free_port, wait_for
+from common import ROOT, answers, lasting_port, wait_for
 
 DEPS = ROOT / ".deps"
 START_S = 60.0
@@ -160,7 +160,7 @@ class Kafka(Server):
     def __init__(self, folder):
         super().__init__("kafka", folder)
         self.port, self.sasl_port, controller = (
-            free_port() for _ in range(3))
+            lasting_port() for _ in range(3))
         self.bootstrap = f"127.0.0.1:{self.port}"
         self.sasl_bootstrap = f"127.0.0.1:{self.sasl_port}"
         self.connection_string = (
@@ -279,7 +279,7 @@ class Azurite(Server):
 
     def __init__(self, folder):
         super().__init__("azurite", folder)
-        self.port = free_port()
+        self.port = lasting_port()
         self.url = self.url_at(self.port)
 
     def url_at(self, port):
