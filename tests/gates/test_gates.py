@@ -134,6 +134,15 @@ def test_the_supervisor_must_not_link_zeromq(compiled):
     assert "links libzmq" in done.stdout
 
 
+def test_only_those_that_keep_tables_link_duckdb(compiled):
+    flags = ("-pie", "-Wl,-z,now", "-Wl,--no-as-needed",
+             f"-L{ROOT}/.deps/duckdb/lib", "-lduckdb")
+    assert run("linkage", compiled("onelake-writer", *flags)).returncode == 0
+    done = run("linkage", compiled("transformer", *flags))
+    assert done.returncode == 1
+    assert "links DuckDB" in done.stdout
+
+
 def test_a_program_must_be_hardened(compiled):
     done = run("linkage", compiled("collector", "-no-pie", "-Wl,-z,lazy"))
     assert done.returncode == 1
