@@ -13,11 +13,10 @@
 
 #include "base/alloc.h"
 #include "base/durable.h"
-#include "base/io.h"
 #include "base/log.h"
+#include "services/eventhub-publisher/appender.h"
 
 #define STATE_VERSION 1
-#define FLUSH_BYTES   (256u << 10)
 
 /*
  * Streams in a log's lifetime: contracts come and go, but a file that was begun
@@ -32,11 +31,9 @@
 struct outfile {
 	char stream[BATCH_STREAM_NAME_BYTES + 1];
 	uint32_t number;
-	int fd; /* -1 until something is written */
-	uint64_t written;
+	struct appender out; /* open since something was written lately */
 	uint64_t synced;
 	unsigned idle_syncs;
-	struct buf gathered; /* lines behind `written` */
 };
 
 struct outfiles {
@@ -82,7 +79,8 @@ static int find(struct outfiles *files, const char *stream, size_t bytes)
 					     sizeof(*files->files));
 	}
 	file = &files->files[files->count++];
-	*file = (struct outfile){.number = 1, .fd = -1};
+	*file = (struct outfile){.number = 1};
+	appender_init(&file->out, 0);
 	memcpy(file->stream, stream, bytes);
 	return (int)files->count - 1;
 }
@@ -90,33 +88,37 @@ static int find(struct outfiles *files, const char *stream, size_t bytes)
 static void next_number(struct outfiles *files, struct outfile *file)
 {
 	file->number++;
-	file->written = 0;
+	file->out.written = 0;
 	file->synced = 0;
 	files->new_names = true;
 }
 
-/* Opens the current file of a stream; one that was taken away stays gone. */
+/*
+ * Opens the current file of a stream; one that was taken away stays gone. -1:
+ * *path is not set.
+ */
 static int open_current(struct outfiles *files, struct outfile *file,
-			struct err *err)
+			char **path, struct err *err)
 {
-	int create = file->written ? 0 : O_CREAT;
-	char *path = name_of(files, file);
+	int create = file->out.written ? 0 : O_CREAT, fd;
 
-	file->fd = open(path, O_WRONLY | O_CLOEXEC | create, 0640);
-	if (file->fd < 0 && errno == ENOENT && !create) {
+	*path = name_of(files, file);
+	fd = open(*path, O_WRONLY | O_CLOEXEC | create, 0640);
+	if (fd < 0 && errno == ENOENT && !create) {
 		log_warn("output_file_gone",
 			 "path=%s bytes=%" PRIu64 " action=\"somebody took it "
 			 "away; delivery goes on in the next\"",
-			 path, file->written);
+			 *path, file->out.written);
 		next_number(files, file);
-		free(path);
-		path = name_of(files, file);
-		file->fd = open(path, O_WRONLY | O_CLOEXEC | O_CREAT, 0640);
+		free(*path);
+		*path = name_of(files, file);
+		fd = open(*path, O_WRONLY | O_CLOEXEC | O_CREAT, 0640);
 	}
-	if (file->fd < 0)
-		err_errno(err, errno, "cannot open %s", path);
-	free(path);
-	return file->fd < 0 ? -1 : 0;
+	if (fd >= 0)
+		return fd;
+	err_errno(err, errno, "cannot open %s", *path);
+	free(*path);
+	return -1;
 }
 
 /* Opens the current file of a stream and cuts it to what is known of it. */
@@ -125,74 +127,71 @@ static int ready(struct outfiles *files, struct outfile *file, struct err *err)
 	struct stat st;
 	char *path;
 	bool cut;
-	int rc = -1;
+	int fd, rc = -1;
 
-	if (open_current(files, file, err) != 0)
+	fd = open_current(files, file, &path, err);
+	if (fd < 0)
 		return -1;
-	path = name_of(files, file);
-	if (fstat(file->fd, &st) != 0) {
+	if (fstat(fd, &st) != 0) {
 		err_errno(err, errno, "cannot stat %s", path);
 		goto out;
 	}
-	if ((uint64_t)st.st_size < file->written) {
+	if ((uint64_t)st.st_size < file->out.written) {
 		err_set(err, EINVAL,
 			"%s has %lld bytes, but %" PRIu64 " were delivered to "
 			"it: somebody cut it; move it away and start again",
-			path, (long long)st.st_size, file->written);
+			path, (long long)st.st_size, file->out.written);
 		goto out;
 	}
-	cut = (uint64_t)st.st_size != file->written;
-	if ((cut && ftruncate(file->fd, (off_t)file->written) != 0) ||
-	    lseek(file->fd, (off_t)file->written, SEEK_SET) < 0) {
+	cut = (uint64_t)st.st_size != file->out.written;
+	if ((cut && ftruncate(fd, (off_t)file->out.written) != 0) ||
+	    lseek(fd, (off_t)file->out.written, SEEK_SET) < 0) {
 		err_errno(err, errno, "cannot cut %s to %" PRIu64 " bytes",
-			  path, file->written);
+			  path, file->out.written);
 		goto out;
 	}
 	/* When it goes on in another file, nothing else will cut this one. */
-	if (cut && durable_sync(file->fd, path, err) != 0)
+	if (cut && durable_sync(fd, path, err) != 0)
 		goto out;
 	files->new_names = true;
+	appender_open(&file->out, fd);
 	rc = 0;
 out:
+	if (rc != 0)
+		close(fd);
 	free(path);
 	return rc;
 }
 
+static int cannot_write(const struct outfiles *files,
+			const struct outfile *file, struct err *err)
+{
+	return err_errno(err, errno, "cannot write to %s/%s-%s-%06" PRIu32,
+			 files->dir, file->stream, files->log_tag,
+			 file->number);
+}
+
 static int rotate(struct outfiles *files, struct outfile *file, struct err *err)
 {
-	if (durable_sync(file->fd, file->stream, err) != 0)
+	if (appender_flush(&file->out) != 0)
+		return cannot_write(files, file, err);
+	if (durable_sync(file->out.fd, file->stream, err) != 0)
 		return -1;
-	close(file->fd);
-	file->fd = -1;
+	appender_close(&file->out);
 	next_number(files, file);
 	return 0;
 }
 
-/* Hands what was gathered to the kernel, and begins a new file when due. */
-static int flush(struct outfiles *files, struct outfile *file, struct err *err)
+static int put(struct outfiles *files, struct outfile *file, const char *line,
+	       size_t bytes, struct err *err)
 {
-	size_t bytes = file->gathered.used;
-
-	if (!bytes)
-		return 0;
-	if (file->fd < 0 && ready(files, file, err) != 0)
+	if (file->out.fd < 0 && ready(files, file, err) != 0)
 		return -1;
-	if (io_write_all(file->fd, file->gathered.data, bytes) != bytes)
-		return err_errno(err, errno, "cannot write to %s/%s-%s-%06u",
-				 files->dir, file->stream, files->log_tag,
-				 file->number);
-	buf_clear(&file->gathered);
-	file->written += bytes;
-	if (file->written >= files->rotate_bytes)
+	if (appender_put(&file->out, line, bytes) != 0)
+		return cannot_write(files, file, err);
+	if (file->out.written + file->out.gathered >= files->rotate_bytes)
 		return rotate(files, file, err);
 	return 0;
-}
-
-/* Large writes cost the kernel a third of what many small ones do. */
-static bool flush_due(const struct outfiles *files, const struct outfile *file)
-{
-	return file->gathered.used >= FLUSH_BYTES ||
-	       file->written + file->gathered.used >= files->rotate_bytes;
 }
 
 int outfiles_write(struct outfiles *files, const struct batch *b,
@@ -214,9 +213,8 @@ int outfiles_write(struct outfiles *files, const struct batch *b,
 		struct outfile *file = &files->files[file_of[event->stream]];
 
 		/* A '\n' lies behind each event. */
-		buf_append(&file->gathered, b->payload + event->offset,
-			   event->bytes + 1);
-		if (flush_due(files, file) && flush(files, file, err) != 0)
+		if (put(files, file, b->payload + event->offset,
+			event->bytes + 1, err) != 0)
 			return -1;
 	}
 	return 0;
@@ -224,9 +222,7 @@ int outfiles_write(struct outfiles *files, const struct batch *b,
 
 static void close_file(struct outfile *file)
 {
-	if (file->fd >= 0)
-		close(file->fd);
-	file->fd = -1;
+	appender_close(&file->out);
 	file->idle_syncs = 0;
 }
 
@@ -235,10 +231,10 @@ int outfiles_sync(struct outfiles *files, struct err *err)
 	for (uint32_t i = 0; i < files->count; i++) {
 		struct outfile *file = &files->files[i];
 
-		if (flush(files, file, err) != 0)
-			return -1;
-		if (file->fd >= 0 && file->written > file->synced &&
-		    durable_sync(file->fd, file->stream, err) != 0)
+		if (appender_flush(&file->out) != 0)
+			return cannot_write(files, file, err);
+		if (file->out.fd >= 0 && file->out.written > file->synced &&
+		    durable_sync(file->out.fd, file->stream, err) != 0)
 			return -1;
 	}
 	if (files->new_names && durable_sync_dir(files->dir, err) != 0)
@@ -247,11 +243,11 @@ int outfiles_sync(struct outfiles *files, struct err *err)
 	for (uint32_t i = 0; i < files->count; i++) {
 		struct outfile *file = &files->files[i];
 
-		if (file->written > file->synced)
+		if (file->out.written > file->synced)
 			file->idle_syncs = 0;
-		else if (file->fd >= 0 && ++file->idle_syncs >= IDLE_SYNCS)
+		else if (file->out.fd >= 0 && ++file->idle_syncs >= IDLE_SYNCS)
 			close_file(file);
-		file->synced = file->written;
+		file->synced = file->out.written;
 	}
 	return 0;
 }
@@ -295,7 +291,7 @@ static int restore(struct outfiles *files,
 				       files->dir);
 		file = &files->files[i];
 		file->number = saved.number;
-		file->written = saved.synced;
+		file->out.written = saved.synced;
 		file->synced = saved.synced;
 		/* It is opened again when something is to be written. */
 		if (ready(files, file, err) != 0)
@@ -396,10 +392,8 @@ void outfiles_close(struct outfiles **out)
 
 	if (!files)
 		return;
-	for (uint32_t i = 0; i < files->count; i++) {
+	for (uint32_t i = 0; i < files->count; i++)
 		close_file(&files->files[i]);
-		buf_free(&files->files[i].gathered);
-	}
 	free(files->files);
 	free(files->dir);
 	free(files->log_tag);

@@ -36,9 +36,9 @@ int outfiles_open(struct outfiles **files,
 void outfiles_close(struct outfiles **files);
 
 /*
- * Appends each event of b (borrowed) and a '\n' to its stream's file. Lines are
- * gathered: they reach the file once there are 256 KiB, or with
- * outfiles_sync().
+ * Appends each event of b (borrowed) and a '\n' to its stream's file. They are
+ * gathered: they reach the file in large pieces, which may end inside a line,
+ * and all with outfiles_sync().
  */
 int outfiles_write(struct outfiles *files, const struct batch *b,
 		   struct err *err) MUST_CHECK;

@@ -1,6 +1,7 @@
 /*
  * The file backend: what its owner may do when it fails.
  * LINK: services/eventhub-publisher/backend_file.c
+ * LINK: services/eventhub-publisher/appender.c
  * LINK: services/eventhub-publisher/outfiles.c
  */
 #include <fcntl.h>

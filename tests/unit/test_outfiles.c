@@ -1,5 +1,6 @@
 /*
  * The output files of the publisher: exactly once over crashes.
+ * LINK: services/eventhub-publisher/appender.c
  * LINK: services/eventhub-publisher/outfiles.c
  */
 #include <dirent.h>
