@@ -7,7 +7,11 @@
 
 #include "bus/context.h"
 
-#define QUEUE_BATCHES	  2  /* each may be 36 MB; lost with their peer */
+/*
+ * Lost with their peer, and memory only as far as their source has credit. With
+ * two, every batch makes ZeroMQ tell the other side that there is room again.
+ */
+#define QUEUE_BATCHES	  8
 #define QUEUE_STATES	  32 /* a full queue keeps the old, drops the new */
 #define HEARTBEAT_MS	  1000
 #define HEARTBEAT_DEAD_MS 3000
