@@ -13,6 +13,9 @@
 
 #define QUEUE_BATCHES 256
 #define QUEUE_BYTES   (32u << 20)
+/* Between syncs nobody waits for a write, so a few batches go at once. */
+#define WAKE_BYTES   (1u << 20)
+#define WAKE_BATCHES (QUEUE_BATCHES / 2)
 /* How long close waits for a disk that hangs: far less than a watchdog does. */
 #define CLOSE_WAIT_US 1000000
 
@@ -48,31 +51,52 @@ struct file_backend {
 	struct item queue[QUEUE_BATCHES];
 	size_t first, count;
 	size_t queued_bytes;
+	size_t wake_bytes;  /* the worker waits for so many queued */
 	uint64_t delivered; /* 0 = nothing new to report */
 	struct buf state;
 	bool failed;
 	struct err err;
 };
 
-/* Takes the oldest item; false when stopped, or none came by `until_mono_us`
- * (0 = wait for ever). */
-static bool take(struct file_backend *f, struct item *item,
-		 int64_t until_mono_us)
+/* Under the lock: whether there is what the worker waits for. */
+static bool enough(const struct file_backend *f)
+{
+	return f->queued_bytes >= f->wake_bytes || f->count >= WAKE_BATCHES;
+}
+
+/*
+ * Waits for work: until `until_mono_us` for a good deal of it, or (0) for any.
+ * Returns how many items there are; none when stopped, or in time.
+ */
+static size_t await(struct file_backend *f, int64_t until_mono_us)
 {
 	struct timespec until = {until_mono_us / 1000000,
 				 until_mono_us % 1000000 * 1000};
-	bool taken = false;
+	size_t count;
 	int rc = 0;
 
 	pthread_mutex_lock(&f->lock);
-	while (!f->stop && !f->count && rc != ETIMEDOUT)
+	f->wake_bytes = until_mono_us ? WAKE_BYTES : 1;
+	while (!f->stop && !enough(f) && rc != ETIMEDOUT)
 		rc = until_mono_us
 			 ? pthread_cond_timedwait(&f->wanted, &f->lock, &until)
 			 : pthread_cond_wait(&f->wanted, &f->lock);
-	if (!f->stop && f->count) {
+	count = f->stop ? 0 : f->count;
+	pthread_mutex_unlock(&f->lock);
+	return count;
+}
+
+/* Takes the oldest item; false when stopped. */
+static bool take(struct file_backend *f, struct item *item)
+{
+	bool taken = false;
+
+	pthread_mutex_lock(&f->lock);
+	if (!f->stop) {
 		*item = f->queue[f->first];
 		f->first = (f->first + 1) % QUEUE_BATCHES;
 		f->count--;
+		f->queued_bytes -= batch_bytes(item->batch);
 		taken = true;
 	}
 	pthread_mutex_unlock(&f->lock);
@@ -115,16 +139,18 @@ static void report_delivered(struct file_backend *f, uint64_t next)
 	pthread_mutex_unlock(&f->lock);
 }
 
-static int write_item(struct file_backend *f, struct item *item,
-		      struct err *err)
+/* Writes `count` items, fewer when stopped; *written moves behind them. */
+static int write_items(struct file_backend *f, size_t count, uint64_t *written,
+		       struct err *err)
 {
-	size_t bytes = batch_bytes(item->batch);
-	int rc = outfiles_write(f->files, item->batch, err);
+	struct item item;
+	int rc = 0;
 
-	batch_unref(&item->batch);
-	pthread_mutex_lock(&f->lock);
-	f->queued_bytes -= bytes;
-	pthread_mutex_unlock(&f->lock);
+	while (rc == 0 && count-- && take(f, &item)) {
+		rc = outfiles_write(f->files, item.batch, err);
+		batch_unref(&item.batch);
+		*written = item.next;
+	}
 	return rc;
 }
 
@@ -143,18 +169,15 @@ static void deliver(struct file_backend *f)
 {
 	uint64_t written = 0, synced = 0; /* log positions */
 	int64_t sync_at = 0;
-	struct item item;
 	struct err err;
 
 	while (!stopping(f)) {
-		int rc = 0;
+		size_t count = await(f, written > synced ? sync_at : 0);
+		int rc;
 
-		if (take(f, &item, written > synced ? sync_at : 0)) {
-			if (written == synced)
-				sync_at = clock_mono_us() + f->sync_us;
-			rc = write_item(f, &item, &err);
-			written = item.next;
-		}
+		if (written == synced)
+			sync_at = clock_mono_us() + f->sync_us;
+		rc = write_items(f, count, &written, &err);
 		if (rc == 0 && (written == synced || clock_mono_us() < sync_at))
 			continue;
 		if (rc != 0 || outfiles_sync(f->files, &err) != 0) {
@@ -285,7 +308,7 @@ static int file_open(void **backend, const struct backend_options *options,
 static bool file_produce(void *backend, struct batch *b, uint64_t next)
 {
 	struct file_backend *f = backend;
-	bool room;
+	bool room, wanted = false;
 
 	pthread_mutex_lock(&f->lock);
 	room = f->count < QUEUE_BATCHES && f->queued_bytes < QUEUE_BYTES;
@@ -294,9 +317,11 @@ static bool file_produce(void *backend, struct batch *b, uint64_t next)
 
 		f->queue[at] = (struct item){batch_ref(b), next};
 		f->queued_bytes += batch_bytes(b);
-		pthread_cond_signal(&f->wanted);
+		wanted = enough(f);
 	}
 	pthread_mutex_unlock(&f->lock);
+	if (wanted)
+		pthread_cond_signal(&f->wanted);
 	return room;
 }
 

@@ -29,6 +29,7 @@
 struct owner {
 	void *backend;
 	bool opened;
+	uint64_t delivered;
 	char why[ERR_TEXT_BYTES];
 };
 
@@ -42,10 +43,11 @@ static void on_opened(void *arg)
 static void on_delivered(void *arg, uint64_t position, const void *state,
 			 size_t bytes)
 {
-	(void)arg;
-	(void)position;
+	struct owner *o = arg;
+
 	(void)state;
 	(void)bytes;
+	o->delivered = position;
 }
 
 /* As the publisher does: closes first, then says why. */
@@ -167,11 +169,82 @@ static void test_a_hanging_disk_does_not_hold_the_loop(void **state)
 	loop_free(&loop);
 }
 
+/* Batches beyond the queue, none of which is worth a wake-up by its bytes. */
+static void test_small_batches_wait_for_no_sync(void **state)
+{
+	char dir[] = "/tmp/weft-backend-XXXXXX";
+	struct eventhub_publisher_conf conf = {
+	    .path = dir, .rotate_size = 1 << 20, .sync_interval = 60000000};
+	struct loop *loop = loop_new();
+	struct backend_options options = {
+	    .loop = loop, .conf = &conf, .log_tag = "3f2a9c01"};
+	struct owner o = {0};
+	struct backend_events events = {on_opened, on_delivered, on_failed, &o};
+	int64_t until_us = clock_mono_us() + PATIENCE_US;
+	struct batch *b = one_event();
+	uint64_t taken = 0;
+	struct err err;
+	char *path;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(backend_file.open(&o.backend, &options, &events, &err),
+			 0);
+	while (taken < 2000 && clock_mono_us() < until_us) {
+		taken += backend_file.produce(o.backend, b, taken + 1);
+		loop_turn(loop, 0);
+	}
+	assert_int_equal(taken, 2000);
+	backend_file.close(&o.backend);
+	path = xasprintf("%s/order-3f2a9c01-000001.ndjson", dir);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(dir), 0);
+	free(path);
+	batch_unref(&b);
+	loop_free(&loop);
+}
+
+/* The last of them has no one behind it to wake the worker. */
+static void test_all_is_delivered_in_the_end(void **state)
+{
+	char dir[] = "/tmp/weft-backend-XXXXXX";
+	struct eventhub_publisher_conf conf = {
+	    .path = dir, .rotate_size = 1 << 20, .sync_interval = 50000};
+	struct loop *loop = loop_new();
+	struct backend_options options = {
+	    .loop = loop, .conf = &conf, .log_tag = "3f2a9c01"};
+	struct owner o = {0};
+	struct backend_events events = {on_opened, on_delivered, on_failed, &o};
+	int64_t until_us = clock_mono_us() + PATIENCE_US;
+	struct batch *b = one_event();
+	struct err err;
+	char *path;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(backend_file.open(&o.backend, &options, &events, &err),
+			 0);
+	for (uint64_t next = 1; next <= 3; next++)
+		assert_true(backend_file.produce(o.backend, b, next));
+	while (o.delivered < 3 && clock_mono_us() < until_us)
+		loop_turn(loop, 10000);
+	assert_int_equal(o.delivered, 3);
+	backend_file.close(&o.backend);
+	path = xasprintf("%s/order-3f2a9c01-000001.ndjson", dir);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(dir), 0);
+	free(path);
+	batch_unref(&b);
+	loop_free(&loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_the_reason_outlives_the_backend),
 	    cmocka_unit_test(test_a_hanging_disk_does_not_hold_the_loop),
+	    cmocka_unit_test(test_small_batches_wait_for_no_sync),
+	    cmocka_unit_test(test_all_is_delivered_in_the_end),
 	};
 
 	/* What is freed reads as rubbish at once. */
