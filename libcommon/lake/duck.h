@@ -1,7 +1,10 @@
 /*
  * DuckDB in this process: Parquet, SQL. The only user of its C API. One thread
- * per struct duck, with a stack of at least 8 MB; a statement blocks. It can
- * reach local files only: extensions do not load, and no settings change.
+ * per struct duck, with a stack of at least 8 MB (a worker thread has it when
+ * `ulimit -s` says so, or by pthread_attr_setstacksize()); a statement blocks.
+ * It can reach local files only: extensions do not load, and no settings
+ * change. Errors are retriable when a disk, memory or duck_interrupt() (EINTR)
+ * was the cause, and fatal when DuckDB must be opened anew.
  */
 #ifndef WEFT_LAKE_DUCK_H
 #define WEFT_LAKE_DUCK_H
@@ -38,6 +41,10 @@ void duck_interrupt(struct duck *d);
 /* The rows of a query, read by chunks; one result at a time. */
 struct duck_result;
 
+/*
+ * One statement. Rows are made while they are read, so nothing else may run
+ * before the result is freed.
+ */
 int duck_query(struct duck *d, const char *sql, struct duck_result **result,
 	       struct err *err) MUST_CHECK;
 void duck_result_free(struct duck_result **result);
@@ -48,10 +55,12 @@ const char *duck_column_type(struct duck_result *result, uint32_t i);
 /* 1: there is a row now. 0: no more. -1: *err. */
 int duck_next(struct duck_result *result, struct err *err) MUST_CHECK;
 bool duck_is_null(const struct duck_result *result, uint32_t column);
+/* Integers, booleans, µs or days of times; 0 for other types. */
 int64_t duck_int(const struct duck_result *result, uint32_t column);
 /*
- * Appends the value's text, also of nested ones; decimals and 64-bit integers
- * to the last digit, timestamps as ISO 8601 UTC with Z.
+ * Appends the value's text, nothing for NULL: decimals and 64-bit integers to
+ * the last digit, timestamps as ISO 8601 with Z when they are of UTC, blobs in
+ * hex. Lists, structs and maps are JSON.
  */
 void duck_text(const struct duck_result *result, uint32_t column,
 	       struct buf *out);
@@ -65,11 +74,12 @@ void duck_name(struct buf *sql, const char *name);
 
 /*
  * Rows of ours as a table. `fill` puts up to `room` rows into the chunk with
- * row_put_*() (lake/rows.h) and returns how many; 0 ends the table; -1 with
- * *err fails the statement with that error. Called on the thread of the
+ * duck_put_*() (lake/duck_chunk.h) and returns how many; 0 ends the table; -1
+ * with *err fails the statement with that error. Called on the thread of the
  * statement. In SQL it is FROM <name>(). It stays registered until replaced
  * under the same name; `schema` is referenced, arg is borrowed while
- * statements run.
+ * statements run. The chunk has all columns of the schema; those of type
+ * COLUMN_OTHER stay NULL.
  */
 struct duck_chunk;
 struct duck_rows {
