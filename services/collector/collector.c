@@ -76,8 +76,7 @@ static bool on_turn(void *arg)
 {
 	struct collector *c = arg;
 
-	group_turn(c->group);
-	return false;
+	return group_turn(c->group);
 }
 
 /* ---- init ---- */

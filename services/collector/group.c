@@ -13,6 +13,8 @@
 #define NOT_APPENDED	UINT64_MAX
 #define KEPT_TICKETS	4096
 #define KEPT_BODY_BYTES 4096
+/* A commit waits at most this long for requests that keep coming. */
+#define GATHER_US INT64_C(1000)
 
 /* A request that waits; the answer is ready. */
 struct ticket {
@@ -46,6 +48,8 @@ struct group {
 	struct flight *flights, **last_flight;
 	uint64_t flying_bytes;
 	uint64_t last_position; /* of the last batch that was appended */
+	uint32_t gathered;	/* events at the last turn, 0 = just begun */
+	int64_t gather_mono_us; /* when they were first seen */
 	/* Of the request whose events are being put into the builder: */
 	uint32_t parts; /* batches appended */
 	int refused;	/* why one was not, or 0 */
@@ -256,6 +260,7 @@ static int append(struct group *g)
 
 	header.contract_set = contract_set_hash(g->set);
 	memcpy(header.trace, g->trace, sizeof(header.trace));
+	g->gathered = 0;
 	b = batch_builder_seal(g->builder, &header);
 	if (g->options.append(g->options.arg, b, &position, &err) != 0) {
 		refuse_collected(g, &err);
@@ -293,10 +298,22 @@ void group_flush(struct group *g)
 	memset(g->trace, 0, sizeof(g->trace));
 }
 
-void group_turn(struct group *g)
+bool group_turn(struct group *g)
 {
-	if (!g->flights)
-		group_flush(g);
+	uint32_t events = batch_builder_events(g->builder);
+	int64_t now_us;
+
+	if (g->flights || !events)
+		return false;
+	now_us = clock_mono_us();
+	if (!g->gathered)
+		g->gather_mono_us = now_us;
+	if (events != g->gathered && now_us - g->gather_mono_us < GATHER_US) {
+		g->gathered = events;
+		return true;
+	}
+	group_flush(g);
+	return false;
 }
 
 static void land(struct group *g, uint64_t durable)
@@ -324,7 +341,6 @@ void group_durable(struct group *g, uint64_t durable, int64_t now_mono_us)
 			     t->body.used);
 		give_ticket(g, t);
 	}
-	group_turn(g);
 }
 
 void group_expire(struct group *g, int64_t now_mono_us)

@@ -1,8 +1,9 @@
 /*
  * Group commit: events of many requests become one batch of the log, and each
  * request is answered when the log says that its batch is on disk. The clock is
- * the disk: a batch is appended when the commit before it ended, or when it is
- * large; no timer ever delays an answer. Loop thread only.
+ * the disk: a batch is appended when the commit before it ended and a look at
+ * the connections brings no more requests, or when it is large. Loop thread
+ * only.
  */
 #ifndef WEFT_SERVICES_COLLECTOR_GROUP_H
 #define WEFT_SERVICES_COLLECTOR_GROUP_H
@@ -62,8 +63,13 @@ bool group_seal_full(struct group *g);
 void group_wait(struct group *g, struct http_request *r, unsigned status,
 		const struct buf *body, int64_t now_mono_us);
 
-/* Appends what was collected unless a commit is under way. Each turn. */
-void group_turn(struct group *g);
+/*
+ * Before each wait: appends what was collected, unless a commit is under way or
+ * something came since the last turn. Then more is likely on its way, as those
+ * who were just answered send again, and one commit for all costs less: true
+ * asks for a turn that does not wait. A millisecond in all, at most.
+ */
+bool group_turn(struct group *g);
 
 /* Appends it in any case: before the contracts change, and to drain. */
 void group_flush(struct group *g);

@@ -111,6 +111,13 @@ static void post(struct fake *f, struct client *c, size_t bytes, int64_t now_us)
 	buf_free(&body);
 }
 
+/* As the loop does while no request comes. */
+static void quiet_turns(struct fake *f)
+{
+	while (group_turn(f->group))
+		;
+}
+
 static void expect_silence(struct fake *f, struct client *c)
 {
 	for (int i = 0; i < 5; i++)
@@ -128,12 +135,12 @@ static void answers_when_durable_and_not_before(void **state)
 	fake_open(&f, 5000);
 	post(&f, &c[0], 100, 1);
 	assert_int_equal(f.count, 0);
-	group_turn(f.group);
+	quiet_turns(&f);
 	assert_int_equal(f.count, 1);
 	/* A commit is under way: the next ones collect behind it. */
 	post(&f, &c[1], 100, 1);
 	post(&f, &c[2], 100, 1);
-	group_turn(f.group);
+	quiet_turns(&f);
 	assert_int_equal(f.count, 1);
 	expect_silence(&f, &c[0]);
 	group_durable(f.group, 0, 2); /* something before it */
@@ -141,6 +148,7 @@ static void answers_when_durable_and_not_before(void **state)
 	group_durable(f.group, 1000, 2);
 	client_expect(&f.w, &c[0], 202, "event 0");
 	/* The end of the commit is the clock of the next. */
+	quiet_turns(&f);
 	assert_int_equal(f.count, 2);
 	assert_int_equal(f.appended[1]->header.events, 2);
 	expect_silence(&f, &c[1]);
@@ -155,6 +163,42 @@ static void answers_when_durable_and_not_before(void **state)
 	fake_close(&f);
 }
 
+/* Those who were just answered send again: all of them in one commit. */
+static void gathers_while_requests_keep_coming(void **state)
+{
+	struct client c[3];
+	struct fake f;
+
+	(void)state;
+	fake_open(&f, 5000);
+	assert_false(group_turn(f.group));
+	post(&f, &c[0], 100, 1);
+	assert_true(group_turn(f.group));
+	post(&f, &c[1], 100, 1);
+	assert_true(group_turn(f.group));
+	assert_int_equal(f.count, 0);
+	assert_false(group_turn(f.group));
+	assert_int_equal(f.count, 1);
+	assert_int_equal(f.appended[0]->header.events, 2);
+	group_durable(f.group, 1000, 2);
+	/* However many come, it is a matter of a millisecond. */
+	for (int64_t began = clock_mono_us(); f.count == 1;) {
+		assert_true(clock_mono_us() - began < 5000000);
+		add_event(&f, 10, NULL);
+		group_turn(f.group);
+	}
+	group_durable(f.group, 2000, 2);
+	for (int i = 0; i < 2; i++)
+		client_expect(&f.w, &c[i], 202, NULL);
+	post(&f, &c[2], 100, 1);
+	quiet_turns(&f);
+	group_durable(f.group, 3000, 2);
+	client_expect(&f.w, &c[2], 202, NULL);
+	for (int i = 0; i < 3; i++)
+		client_close(&c[i]);
+	fake_close(&f);
+}
+
 static void large_batches_do_not_wait(void **state)
 {
 	struct client c[3];
@@ -163,7 +207,7 @@ static void large_batches_do_not_wait(void **state)
 	(void)state;
 	fake_open(&f, 3000);
 	post(&f, &c[0], 100, 1);
-	group_turn(f.group);
+	quiet_turns(&f);
 	post(&f, &c[1], 1000, 1);
 	assert_int_equal(f.count, 1);
 	post(&f, &c[2], 2500, 1);
@@ -184,7 +228,7 @@ static void a_refusing_log_refuses_the_waiting(void **state)
 	(void)state;
 	fake_open(&f, 5000);
 	post(&f, &c[0], 100, 1);
-	group_turn(f.group);
+	quiet_turns(&f);
 	post(&f, &c[1], 100, 1);
 	f.refuse_with = ENOSPC;
 	group_flush(f.group);
@@ -203,7 +247,7 @@ static void a_refusing_log_refuses_the_waiting(void **state)
 	assert_int_equal(f.count, 1);
 	client_close(&c[0]);
 	post(&f, &c[0], 100, 1);
-	group_turn(f.group);
+	quiet_turns(&f);
 	group_durable(f.group, 2000, 2);
 	client_expect(&f.w, &c[0], 202, "event 3");
 	for (int i = 0; i < 3; i++)
@@ -276,6 +320,7 @@ static void a_request_that_ends_with_a_batch_waits_for_it(void **state)
 	expect_silence(&f, &c[0]);
 	group_durable(f.group, 2000, 2);
 	client_expect(&f.w, &c[0], 202, NULL);
+	quiet_turns(&f);
 	expect_silence(&f, &c[1]);
 	group_durable(f.group, 3000, 2);
 	client_expect(&f.w, &c[1], 202, NULL);
@@ -335,7 +380,7 @@ static void a_hanging_disk_gives_no_2xx(void **state)
 	(void)state;
 	fake_open(&f, 5000);
 	post(&f, &c[0], 100, 1);
-	group_turn(f.group);
+	quiet_turns(&f);
 	post(&f, &c[1], 100, 500000); /* collected, not appended */
 	group_expire(f.group, 1000000);
 	expect_silence(&f, &c[0]);
@@ -347,10 +392,12 @@ static void a_hanging_disk_gives_no_2xx(void **state)
 	assert_int_equal(f.not_durable, 2);
 	/* It comes back: the late answers find nobody, new ones work. */
 	group_durable(f.group, 1000, 3000000);
+	quiet_turns(&f);
 	assert_int_equal(f.count, 2);
 	client_close(&c[0]);
 	post(&f, &c[0], 100, 3000000);
 	group_durable(f.group, 2000, 3000000);
+	quiet_turns(&f);
 	group_durable(f.group, 3000, 3000000);
 	client_expect(&f.w, &c[0], 202, NULL);
 	client_close(&c[0]);
@@ -388,7 +435,7 @@ static void gone_clients_do_no_harm(void **state)
 	fake_open(&f, 5000);
 	post(&f, &c[0], 100, 1);
 	post(&f, &c[1], 100, 1);
-	group_turn(f.group);
+	quiet_turns(&f);
 	setsockopt(c[0].fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
 	client_close(&c[0]);
 	WAIT_FOR(&f.w, f.w.gone == 1);
@@ -420,6 +467,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(answers_when_durable_and_not_before),
+	    cmocka_unit_test(gathers_while_requests_keep_coming),
 	    cmocka_unit_test(large_batches_do_not_wait),
 	    cmocka_unit_test(a_refusing_log_refuses_the_waiting),
 	    cmocka_unit_test(a_large_request_lies_in_several_batches),
