@@ -137,6 +137,26 @@ int spool_write(struct spool *s, const struct spool_entry *entries,
 	return 0;
 }
 
+/*
+ * Under the mutex, which is released while the loop is woken: otherwise it runs
+ * into it at once, and sleeps again. spool_close() waits for this to be over.
+ */
+static void tell_loop(struct spool *s)
+{
+	if (s->abandoned) {
+		pthread_cond_broadcast(&s->answered);
+		return;
+	}
+	s->telling = true;
+	pthread_mutex_unlock(&s->mutex);
+	pthread_cond_broadcast(&s->answered);
+	loop_wake(&s->waker);
+	pthread_mutex_lock(&s->mutex);
+	s->telling = false;
+	if (s->closing)
+		pthread_cond_broadcast(&s->answered);
+}
+
 /* ---- one commit ---- */
 
 /* Room for records in the active segment; a fresh one takes any one record. */
@@ -259,9 +279,7 @@ static void commit(struct spool *s)
 		commit_succeeded(s, sync_us);
 	else
 		commit_failed(s, &err);
-	pthread_cond_broadcast(&s->answered);
-	if (!s->abandoned)
-		loop_wake(&s->waker);
+	tell_loop(s);
 }
 
 /* ---- checkpoints ---- */
@@ -283,9 +301,7 @@ static bool answer_blocked_request(struct spool *s)
 	if (s->failing && s->request_failed < s->request) {
 		s->request_failed = s->request;
 		s->checkpoint_err = s->failure;
-		pthread_cond_broadcast(&s->answered);
-		if (!s->abandoned)
-			loop_wake(&s->waker);
+		tell_loop(s);
 	}
 	return true;
 }
@@ -340,9 +356,7 @@ static void checkpoint(struct spool *s)
 		s->checkpoint_retry_us =
 		    next_backoff(&s->commit.checkpoint_backoff_us);
 	}
-	pthread_cond_broadcast(&s->answered);
-	if (!s->abandoned)
-		loop_wake(&s->waker);
+	tell_loop(s);
 }
 
 /* ---- the thread ---- */
@@ -353,10 +367,9 @@ void spool_kick(struct spool *s)
 		pthread_cond_signal(&s->work);
 }
 
-void spool_kick_appended(struct spool *s)
+bool spool_appended_enough(const struct spool *s)
 {
-	if (s->idle || (s->paced && s->end - s->durable >= SPOOL_PACE_BYTES))
-		pthread_cond_signal(&s->work);
+	return s->idle || (s->paced && s->end - s->durable >= SPOOL_PACE_BYTES);
 }
 
 /* When what is queued is to be committed, monotonic; 0 = now. */

@@ -126,6 +126,8 @@ struct spool {
 	bool stopping;
 	bool stopped;
 	bool abandoned; /* closed over a stuck disk: the thread frees */
+	bool telling;	/* the commit thread wakes the loop */
+	bool closing;	/* … and somebody waits for the end of that */
 	struct spool_ring ring;
 	uint64_t written; /* ring index of the first entry not durable */
 	uint64_t first;
@@ -179,8 +181,11 @@ void spool_end_segment(struct spool *s, uint64_t end, bool sound);
 /* commit.c again. */
 /* Wakes the commit thread; under the mutex. */
 void spool_kick(struct spool *s);
-/* As spool_kick, after an append: one that may wait for its time does. */
-void spool_kick_appended(struct spool *s);
+/*
+ * Whether the commit thread is to be woken for what was appended; one that may
+ * wait for its time does. Under the mutex.
+ */
+bool spool_appended_enough(const struct spool *s);
 
 /*
  * checkpointing.c: what a checkpoint says now. Under the mutex, and under the

@@ -122,6 +122,7 @@ static struct spool *allocate(struct loop *loop,
 			      const struct spool_events *events)
 {
 	struct spool *s = xcalloc(1, sizeof(*s));
+	pthread_mutexattr_t adaptive;
 	pthread_condattr_t monotonic;
 
 	s->options = *options;
@@ -134,7 +135,11 @@ static struct spool *allocate(struct loop *loop,
 	s->oldest_position = UINT64_MAX;
 	spool_commit_init(&s->commit);
 	reader_init(&s->reader, s->dir, &s->ids);
-	pthread_mutex_init(&s->mutex, NULL);
+	/* Held for moments: a short spin costs less than to sleep and wake. */
+	pthread_mutexattr_init(&adaptive);
+	pthread_mutexattr_settype(&adaptive, PTHREAD_MUTEX_ADAPTIVE_NP);
+	pthread_mutex_init(&s->mutex, &adaptive);
+	pthread_mutexattr_destroy(&adaptive);
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&s->work, &monotonic);
@@ -270,6 +275,9 @@ void spool_close(struct spool **sp, int64_t timeout_us)
 	while (!s->stopped)
 		if (!wait_answer(s, until_us))
 			break;
+	s->closing = true;
+	while (s->telling)
+		pthread_cond_wait(&s->answered, &s->mutex);
 	s->abandoned = !s->stopped;
 	/* The thread may free s as soon as the mutex is free. */
 	loop_waker_del(s->loop, &s->waker);
@@ -331,6 +339,7 @@ int spool_append(struct spool *s, struct batch *b, uint64_t *position,
 	uint32_t bytes =
 	    record_bytes(b->header.index_bytes, b->header.payload_bytes);
 	struct spool_entry entry = {.batch = b};
+	bool wake = false;
 	int rc;
 
 	spool_look_at_space(s);
@@ -346,9 +355,12 @@ int spool_append(struct spool *s, struct batch *b, uint64_t *position,
 		s->disk_bytes += bytes;
 		s->stats.records++;
 		*position = entry.position;
-		spool_kick_appended(s);
+		wake = spool_appended_enough(s);
 	}
 	pthread_mutex_unlock(&s->mutex);
+	/* Not before: it would wake into a mutex that is taken. */
+	if (wake)
+		pthread_cond_signal(&s->work);
 	return rc;
 }
 
