@@ -8,17 +8,21 @@
 
 #include "spool/internal.h"
 
-/* A segment's header and the file system's own blocks, rounded up. */
-#define RESERVE_EXTRA_BYTES 65536
-
 void spool_end_segment(struct spool *s, uint64_t end, bool sound)
 {
 	struct spool_commit *c = &s->commit;
 
 	close(c->fd);
 	c->fd = -1;
-	if (sound)
+	if (sound) {
 		segment_trim(s->dir, c->base, end);
+		return;
+	}
+	/* Nobody knows what of it is on disk: it is never written again. */
+	pthread_mutex_lock(&s->mutex);
+	if (s->segments.count)
+		s->segments.list[s->segments.count - 1].reusable = false;
+	pthread_mutex_unlock(&s->mutex);
 }
 
 static bool is_full(const struct err *err)
@@ -56,6 +60,8 @@ static int make_segment(struct spool *s, const struct segment_header *header,
 	if (c->reserve_bytes > half)
 		c->reserve_bytes = half > needed ? half : needed;
 	c->lent = false;
+	if (spool_use_spare(s, header) == 0)
+		return 0;
 	if (segment_begin(s->dir, header, c->reserve_bytes, &c->fd, err) == 0)
 		return 0;
 	if (!is_full(err))
@@ -66,7 +72,7 @@ static int make_segment(struct spool *s, const struct segment_header *header,
 	if (!is_full(err) || s->options.headroom_bytes)
 		return -1;
 	c->reserve_bytes = take_less(s, base);
-	if (!spool_lend_reserve(s, c->reserve_bytes + RESERVE_EXTRA_BYTES))
+	if (!spool_lend_reserve(s, c->reserve_bytes + SPOOL_EXTRA_BYTES))
 		return -1;
 	c->lent = true;
 	return segment_begin(s->dir, header, c->reserve_bytes, &c->fd, err);
@@ -89,6 +95,7 @@ int spool_begin_segment(struct spool *s, uint64_t base, struct err *err)
 	free(c->path);
 	c->path = segment_path(s->dir, base);
 	c->base = base;
+	segment.reusable = !c->lent;
 	pthread_mutex_lock(&s->mutex);
 	/* One of the same base held nothing durable and was replaced. */
 	if (!s->segments.count ||

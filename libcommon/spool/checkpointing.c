@@ -88,11 +88,11 @@ bool spool_lend_reserve(struct spool *s, int64_t bytes)
 
 /*
  * Takes the segments that a checkpoint with `first` frees out of the table;
- * their bases go to out. The active one goes only when it is large and nothing
+ * they go to out. The active one goes only when it is large and nothing
  * is left in it. Under the mutex.
  */
 static size_t take_freed(struct spool *s, uint64_t first,
-			 uint64_t out[FREED_AT_ONCE])
+			 struct segment out[FREED_AT_ONCE])
 {
 	struct segments *t = &s->segments;
 	size_t n = 0;
@@ -108,33 +108,39 @@ static size_t take_freed(struct spool *s, uint64_t first,
 			break;
 		if (last)
 			s->allocated = 0;
-		out[n++] = segment->base;
+		out[n++] = *segment;
 		s->disk_bytes -= bytes + SEGMENT_HEADER_BYTES;
 	}
 	segments_remove(t, 0, n);
 	return n;
 }
 
-static void unlink_one(struct spool *s, uint64_t base)
+/* Small segments are not worth to be kept. */
+static void let_go(struct spool *s, const struct segment *segment)
 {
-	if (s->commit.fd >= 0 && s->commit.base == base) {
+	uint64_t bytes = segment->end - segment->base;
+
+	if (s->commit.fd >= 0 && s->commit.base == segment->base) {
 		close(s->commit.fd);
 		s->commit.fd = -1;
 	}
-	segment_unlink(s->dir, base);
+	if (!segment->reusable ||
+	    bytes < (uint64_t)s->options.segment_bytes / 2 ||
+	    !spool_keep_spare(s, segment->base))
+		segment_unlink(s->dir, segment->base);
 }
 
-static void unlink_freed(struct spool *s, uint64_t first)
+static void let_go_of_freed(struct spool *s, uint64_t first)
 {
-	uint64_t bases[FREED_AT_ONCE];
+	struct segment freed[FREED_AT_ONCE];
 	size_t n;
 
 	do {
 		pthread_mutex_lock(&s->mutex);
-		n = take_freed(s, first, bases);
+		n = take_freed(s, first, freed);
 		pthread_mutex_unlock(&s->mutex);
 		for (size_t i = 0; i < n; i++)
-			unlink_one(s, bases[i]);
+			let_go(s, &freed[i]);
 	} while (n == FREED_AT_ONCE);
 }
 
@@ -180,15 +186,15 @@ int spool_write_checkpoint(struct spool *s, const struct checkpoint *c,
 {
 	int rc = checkpoint_write(s->dir, c, err);
 
-	if (rc != 0 && (err->code == ENOSPC || err->code == EDQUOT) &&
-	    spool_release_reserve(s))
+	while (rc != 0 && (err->code == ENOSPC || err->code == EDQUOT) &&
+	       (spool_drop_spares(s) || spool_release_reserve(s)))
 		rc = checkpoint_write(s->dir, c, err);
 	if (rc != 0)
 		return -1;
 	pthread_mutex_lock(&s->mutex);
 	s->checkpoint_at = c->durable;
 	pthread_mutex_unlock(&s->mutex);
-	unlink_freed(s, c->first);
+	let_go_of_freed(s, c->first);
 	spool_hold_reserve(s);
 	return 0;
 }

@@ -221,6 +221,7 @@ static int write_and_sync(struct spool *s, bool roll, int64_t *sync_us,
 		spool_end_segment(s, c->taken[0].position, true);
 	if (roll && spool_begin_segment(s, c->taken[0].position, err) != 0)
 		return -1;
+	spool_fit_spares(s);
 	if (spool_write(s, c->taken, c->count, err) != 0)
 		return -1;
 	FAILPOINT("spool_after_write");
@@ -274,6 +275,8 @@ static void commit(struct spool *s)
 	rc = write_and_sync(s, roll, &sync_us, &err);
 	if (rc != 0 && s->commit.fd >= 0)
 		spool_end_segment(s, 0, false);
+	if (rc != 0)
+		spool_drop_spares(s);
 	pthread_mutex_lock(&s->mutex);
 	if (rc == 0)
 		commit_succeeded(s, sync_us);
@@ -393,6 +396,12 @@ static bool commit_ready(const struct spool *s)
 	return !due_us || clock_mono_us() >= due_us;
 }
 
+/* The earlier of two times, of which 0 is never. */
+static int64_t sooner(int64_t a_us, int64_t b_us)
+{
+	return !a_us || (b_us && b_us < a_us) ? b_us : a_us;
+}
+
 /* Until somebody kicks, or the next try is due. Under the mutex. */
 static void wait_for_work(struct spool *s)
 {
@@ -402,9 +411,9 @@ static void wait_for_work(struct spool *s)
 	if (s->written != s->ring.tail)
 		until_us = commit_due_us(s);
 	s->paced = until_us && !s->failing;
-	if (s->checkpoint_wanted &&
-	    (!until_us || s->checkpoint_retry_us < until_us))
-		until_us = s->checkpoint_retry_us;
+	if (s->checkpoint_wanted)
+		until_us = sooner(until_us, s->checkpoint_retry_us);
+	until_us = sooner(until_us, spool_spares_until_us(s));
 	s->idle = !s->paced;
 	if (until_us) {
 		ts.tv_sec = until_us / 1000000;
@@ -436,6 +445,11 @@ void *spool_commit_main(void *arg)
 		}
 		if (!did && s->stopping)
 			break;
+		if (!did && spool_spares_idle(s)) {
+			pthread_mutex_unlock(&s->mutex);
+			did = spool_drop_spares(s);
+			pthread_mutex_lock(&s->mutex);
+		}
 		if (!did)
 			wait_for_work(s);
 	}
@@ -445,6 +459,7 @@ void *spool_commit_main(void *arg)
 	pthread_mutex_unlock(&s->mutex);
 	if (s->commit.fd >= 0)
 		spool_end_segment(s, s->durable, true);
+	spool_drop_spares(s);
 	if (abandoned)
 		spool_destroy(s);
 	return NULL;

@@ -19,7 +19,10 @@ static int open_existing(struct view *v, const char *dir, struct err *err)
 		       dir);
 }
 
-/* Whether the hole is there because its records were freed meanwhile. */
+/*
+ * Whether it is a hole, or another segment's bytes, because its records were
+ * freed meanwhile.
+ */
 static bool freed_meanwhile(const struct view *v, const struct found *f)
 {
 	struct checkpoint now;
@@ -27,8 +30,7 @@ static bool freed_meanwhile(const struct view *v, const struct found *f)
 	char *memory;
 	bool freed;
 
-	if (f->err.code != ENODATA ||
-	    checkpoint_read(v->dir, &now, &memory, &ignored) != 0)
+	if (checkpoint_read(v->dir, &now, &memory, &ignored) != 0)
 		return false;
 	freed = now.first >= f->next;
 	free(memory);
@@ -92,6 +94,15 @@ out:
 	return rc < 0 ? -1 : 0;
 }
 
+/* What is behind the end was written by nobody yet. */
+static uint64_t segment_used(const struct segment *segment, uint64_t end)
+{
+	if (end > segment->end)
+		end = segment->end;
+	return SEGMENT_HEADER_BYTES +
+	       (end > segment->base ? end - segment->base : 0);
+}
+
 int spool_inspect(const char *dir, struct uuid *id, struct spool_stats *stats,
 		  struct err *err)
 {
@@ -121,9 +132,10 @@ int spool_inspect(const char *dir, struct uuid *id, struct spool_stats *stats,
 	stats->end = position > v.proven ? position : v.proven;
 	stats->segments = (uint32_t)v.segments.count;
 	stats->checkpoint_lost = v.lost;
+	stats->spare_bytes = segments_spare_bytes(dir);
+	stats->bytes = stats->spare_bytes;
 	for (size_t i = 0; i < v.segments.count; i++)
-		stats->bytes += SEGMENT_HEADER_BYTES + v.segments.list[i].end -
-				v.segments.list[i].base;
+		stats->bytes += segment_used(&v.segments.list[i], stats->end);
 	view_close(&v);
 	return rc < 0 ? -1 : 0;
 }

@@ -23,6 +23,16 @@
 /* A commit is not put off any more once this much waits for it. */
 #define SPOOL_PACE_BYTES UINT64_C(1048576)
 
+/* Files of freed segments that are kept for the next ones. */
+#define SPOOL_SPARES 2
+/* A segment's header and the file system's own blocks, rounded up. */
+#define SPOOL_EXTRA_BYTES 65536
+
+struct spool_spare {
+	uint64_t base;
+	int64_t bytes; /* on disk */
+};
+
 /* A record in memory: not durable yet, or kept for the reader behind. */
 struct spool_entry {
 	uint64_t position;
@@ -87,6 +97,8 @@ struct spool_commit {
 	int64_t checkpoint_backoff_us;
 	int64_t began_us; /* monotonic: when the last commit began */
 	bool reserve_held;
+	struct spool_spare spares[SPOOL_SPARES];
+	size_t spare_count;
 };
 
 struct spool {
@@ -134,9 +146,10 @@ struct spool {
 	uint64_t durable;
 	uint64_t end;
 	struct segments segments;
-	uint64_t disk_bytes;
-	uint64_t allocated; /* the active segment has its space up to here */
-	uint64_t room_end;  /* appends beyond would use up the headroom */
+	uint64_t disk_bytes;  /* of the segments, with what is queued */
+	uint64_t spare_bytes; /* of the spares */
+	uint64_t allocated;   /* the active segment has its space up to here */
+	uint64_t room_end;    /* appends beyond would use up the headroom */
 	struct spool_part saved;   /* the latest */
 	struct spool_part current; /* the latest that is all durable */
 	uint64_t checkpoint_at;	   /* durable position of the last one */
@@ -177,6 +190,21 @@ int spool_begin_segment(struct spool *s, uint64_t base,
 			struct err *err) MUST_CHECK;
 /* Ends the active segment. A sound one gives back what it did not use. */
 void spool_end_segment(struct spool *s, uint64_t end, bool sound);
+
+/*
+ * spares.c, commit thread, not under the mutex. Keeps the file of a freed,
+ * reusable segment for the next one; false when it is to be unlinked.
+ */
+bool spool_keep_spare(struct spool *s, uint64_t base);
+/* Begins the active segment over a spare, as segment_begin(). -1: without. */
+int spool_use_spare(struct spool *s,
+		    const struct segment_header *header) MUST_CHECK;
+/* Gives spares up: all, true when there were any, and those beyond the cap. */
+bool spool_drop_spares(struct spool *s);
+void spool_fit_spares(struct spool *s);
+/* When unused spares are to be given up, monotonic, 0 = none; and if so now. */
+int64_t spool_spares_until_us(const struct spool *s);
+bool spool_spares_idle(const struct spool *s);
 
 /* commit.c again. */
 /* Wakes the commit thread; under the mutex. */

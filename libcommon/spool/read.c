@@ -191,7 +191,8 @@ void spool_get_stats(const struct spool *cs, struct spool_stats *stats)
 	stats->first = s->first;
 	stats->durable = s->durable;
 	stats->end = s->end;
-	stats->bytes = s->disk_bytes;
+	stats->bytes = s->disk_bytes + s->spare_bytes;
+	stats->spare_bytes = s->spare_bytes;
 	stats->cap_bytes = (uint64_t)s->options.cap_bytes;
 	stats->segments = (uint32_t)s->segments.count;
 	index = ring_find(&s->ring, s->first);

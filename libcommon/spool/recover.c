@@ -74,6 +74,7 @@ static void unlink_left_over(const struct spool *s)
 
 	unlink(path);
 	free(path);
+	segments_sweep(s->dir);
 }
 
 /* Segments of other logs are kept aside, freed ones go. */
@@ -158,7 +159,8 @@ static void cut_tail(struct spool *s, struct view *v)
 	if (t->count && t->list[t->count - 1].end > s->end) {
 		struct segment *last = &t->list[t->count - 1];
 
-		log_warn("spool_tail_cut",
+		/* Often an overwritten file's stale bytes, and no loss. */
+		log_info("spool_tail_cut",
 			 "dir=%s position=%" PRIu64 " bytes=%" PRIu64, s->dir,
 			 s->end, last->end - s->end);
 		last->end = s->end;

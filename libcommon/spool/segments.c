@@ -15,8 +15,10 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 
-#define NAME_DIGITS 20
-#define PAGE_BYTES  4096
+#define NAME_DIGITS  20
+#define PAGE_BYTES   4096
+#define NEW_ENDING   ".log.new"
+#define SPARE_ENDING ".log.spare"
 
 void segments_free(struct segments *t)
 {
@@ -67,12 +69,17 @@ char *segment_path(const char *dir, uint64_t base)
 	return xasprintf("%s/%0*" PRIu64 ".log", dir, NAME_DIGITS, base);
 }
 
+static bool has_ending(const char *name, const char *ending)
+{
+	return strspn(name, "0123456789") == NAME_DIGITS &&
+	       strcmp(name + NAME_DIGITS, ending) == 0;
+}
+
 static bool parse_name(const char *name, uint64_t *base)
 {
 	uint64_t value = 0;
 
-	if (strspn(name, "0123456789") != NAME_DIGITS ||
-	    strcmp(name + NAME_DIGITS, ".log") != 0)
+	if (!has_ending(name, ".log"))
 		return false;
 	for (int i = 0; i < NAME_DIGITS; i++) {
 		uint64_t digit = (uint64_t)(name[i] - '0');
@@ -168,13 +175,38 @@ int segments_load(const char *dir, struct segments *t, struct err *err)
 
 static char *temporary_path(const char *dir, uint64_t base)
 {
-	return xasprintf("%s/%0*" PRIu64 ".log.new", dir, NAME_DIGITS, base);
+	return xasprintf("%s/%0*" PRIu64 NEW_ENDING, dir, NAME_DIGITS, base);
+}
+
+static char *spare_path(const char *dir, uint64_t base)
+{
+	return xasprintf("%s/%0*" PRIu64 SPARE_ENDING, dir, NAME_DIGITS, base);
+}
+
+/*
+ * Preallocated without growing the file: a commit costs the same either way,
+ * and recovery need not look through a tail of zeros.
+ */
+static int prepare(int fd, const char *path,
+		   const struct segment_header *header, int64_t reserve_bytes,
+		   struct err *err)
+{
+	uint8_t data[SEGMENT_HEADER_BYTES];
+
+	if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0,
+		      SEGMENT_HEADER_BYTES + reserve_bytes) != 0 &&
+	    errno != EOPNOTSUPP && errno != ENOSYS)
+		return err_errno(err, errno, "cannot preallocate %s", path);
+	segment_header_encode(header, data);
+	if (pwrite(fd, data, sizeof(data), 0) != (ssize_t)sizeof(data))
+		return err_errno(err, errno ? errno : ENOSPC, "cannot write %s",
+				 path);
+	return 0;
 }
 
 int segment_begin(const char *dir, const struct segment_header *header,
 		  int64_t reserve_bytes, int *fd, struct err *err)
 {
-	uint8_t data[SEGMENT_HEADER_BYTES];
 	char *path = temporary_path(dir, header->base);
 	int rc = -1;
 
@@ -185,22 +217,7 @@ int segment_begin(const char *dir, const struct segment_header *header,
 		err_errno(err, errno, "cannot create %s", path);
 		goto out;
 	}
-	/*
-	 * Preallocated without growing the file: a commit costs the same
-	 * either way, and recovery need not look through a tail of zeros.
-	 */
-	if (fallocate(*fd, FALLOC_FL_KEEP_SIZE, 0,
-		      SEGMENT_HEADER_BYTES + reserve_bytes) != 0 &&
-	    errno != EOPNOTSUPP && errno != ENOSYS) {
-		err_errno(err, errno, "cannot preallocate %s", path);
-		goto out;
-	}
-	segment_header_encode(header, data);
-	if (pwrite(*fd, data, sizeof(data), 0) != (ssize_t)sizeof(data)) {
-		err_errno(err, errno ? errno : ENOSPC, "cannot write %s", path);
-		goto out;
-	}
-	rc = 0;
+	rc = prepare(*fd, path, header, reserve_bytes, err);
 out:
 	if (rc != 0 && *fd >= 0) {
 		close(*fd);
@@ -209,6 +226,85 @@ out:
 	}
 	free(path);
 	return rc;
+}
+
+/* NOLINTNEXTLINE(readability-function-size): segment_begin() and the spare */
+int segment_begin_over(const char *dir, const struct segment_header *header,
+		       uint64_t spare, int64_t reserve_bytes, int *fd,
+		       struct err *err)
+{
+	char *from = spare_path(dir, spare);
+	char *path = temporary_path(dir, header->base);
+	int rc = -1;
+
+	*fd = -1;
+	if (rename(from, path) == 0)
+		*fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (*fd < 0)
+		err_errno(err, errno, "cannot use %s", from);
+	else
+		rc = prepare(*fd, path, header, reserve_bytes, err);
+	if (rc != 0 && *fd >= 0) {
+		close(*fd);
+		*fd = -1;
+	}
+	if (rc != 0)
+		unlink(path);
+	free(path);
+	free(from);
+	return rc;
+}
+
+int segment_make_spare(const char *dir, uint64_t base, int64_t *bytes)
+{
+	char *path = segment_path(dir, base);
+	char *spare = spare_path(dir, base);
+	struct stat st;
+	int rc = -1;
+
+	if (stat(path, &st) == 0 && rename(path, spare) == 0)
+		rc = 0;
+	*bytes = rc == 0 ? (int64_t)st.st_blocks * 512 : 0;
+	free(spare);
+	free(path);
+	return rc;
+}
+
+void segment_unlink_spare(const char *dir, uint64_t base)
+{
+	char *path = spare_path(dir, base);
+
+	unlink(path);
+	free(path);
+}
+
+void segments_sweep(const char *dir)
+{
+	DIR *d = opendir(dir);
+	struct dirent *entry;
+
+	while (d && (entry = readdir(d)))
+		if (has_ending(entry->d_name, SPARE_ENDING) ||
+		    has_ending(entry->d_name, NEW_ENDING))
+			unlinkat(dirfd(d), entry->d_name, 0);
+	if (d)
+		closedir(d);
+}
+
+uint64_t segments_spare_bytes(const char *dir)
+{
+	DIR *d = opendir(dir);
+	struct dirent *entry;
+	uint64_t bytes = 0;
+	struct stat st;
+
+	while (d && (entry = readdir(d)))
+		if (has_ending(entry->d_name, SPARE_ENDING) &&
+		    fstatat(dirfd(d), entry->d_name, &st, 0) == 0)
+			bytes += (uint64_t)st.st_blocks * 512;
+	if (d)
+		closedir(d);
+	return bytes;
 }
 
 int segment_publish(const char *dir, uint64_t base, int fd, struct err *err)

@@ -18,7 +18,9 @@ struct segment {
 	/* Behind its last byte, or where the next segment voids the rest. */
 	uint64_t end;
 	bool header_good; /* magic, version, crc, and base as in the name */
-	struct uuid log;  /* as its header says, when that is good */
+	/* Begun here, and no write or sync of it failed: see spares.c. */
+	bool reusable;
+	struct uuid log; /* as its header says, when that is good */
 };
 
 /* In order of base. Zero-initialise. */
@@ -69,6 +71,33 @@ static inline int64_t segment_offset(uint64_t base, uint64_t position)
  */
 int segment_begin(const char *dir, const struct segment_header *header,
 		  int64_t reserve_bytes, int *fd, struct err *err) MUST_CHECK;
+
+/*
+ * As segment_begin(), over the file of a spare, whose records stay behind the
+ * new header until they are overwritten. On -1 the spare may be gone.
+ */
+int segment_begin_over(const char *dir, const struct segment_header *header,
+		       uint64_t spare, int64_t reserve_bytes, int *fd,
+		       struct err *err) MUST_CHECK;
+
+/*
+ * Makes a spare of a freed segment: *bytes is what it takes on the disk. -1
+ * when that cannot be done.
+ */
+int segment_make_spare(const char *dir, uint64_t base,
+		       int64_t *bytes) MUST_CHECK;
+
+/* Unlinks a spare, if it is there. */
+void segment_unlink_spare(const char *dir, uint64_t base);
+
+/*
+ * Unlinks what another process left: spares, of which nobody knows any more
+ * whether a sync of them failed, and segments that never got their name.
+ */
+void segments_sweep(const char *dir);
+
+/* Bytes of the spares in a directory, as the files say. */
+uint64_t segments_spare_bytes(const char *dir);
 
 /*
  * Syncs a segment made by segment_begin(), gives it its name (replacing a

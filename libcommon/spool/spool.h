@@ -61,10 +61,11 @@ struct spool_record {
 };
 
 struct spool_stats {
-	uint64_t first;	  /* position of the oldest record not freed */
-	uint64_t durable; /* everything before it is on disk */
-	uint64_t end;	  /* position of the next append */
-	uint64_t bytes;	  /* on disk, reserve not counted */
+	uint64_t first;	      /* position of the oldest record not freed */
+	uint64_t durable;     /* everything before it is on disk */
+	uint64_t end;	      /* position of the next append */
+	uint64_t bytes;	      /* on disk, reserve not counted */
+	uint64_t spare_bytes; /* … of these, kept for the next segments */
 	uint64_t cap_bytes;
 	uint64_t records;  /* appended since open */
 	uint64_t commits;  /* fdatasync calls that succeeded */

@@ -13,6 +13,7 @@ enum column {
 	COL_DURABLE,
 	COL_END,
 	COL_BYTES,
+	COL_SPARE,
 	COL_RECORDS,
 	COL_SEGMENTS,
 	COL_BAD,
@@ -23,8 +24,8 @@ enum column {
 #define CELL_BYTES 64
 
 static const char *const titles[COLUMNS] = {
-    "LOG",   "ID",	"FIRST",    "DURABLE", "END",
-    "BYTES", "RECORDS", "SEGMENTS", "BAD",     "OLDEST",
+    "LOG",   "ID",	"FIRST",    "DURABLE", "END",	 "BYTES",
+    "SPARE", "RECORDS", "SEGMENTS", "BAD",     "OLDEST",
 };
 
 static void put_age(char cell[CELL_BYTES], int64_t at_us, int64_t now_us)
@@ -65,6 +66,7 @@ static void fill(const struct spool_row *row, int64_t now_us,
 	put_number(cells[COL_DURABLE], s->durable);
 	put_number(cells[COL_END], s->end);
 	put_number(cells[COL_BYTES], s->bytes);
+	put_number(cells[COL_SPARE], s->spare_bytes);
 	put_number(cells[COL_RECORDS], s->records);
 	put_number(cells[COL_SEGMENTS], s->segments);
 	put_number(cells[COL_BAD], s->bad_records);
@@ -141,14 +143,14 @@ static void put_stats(struct buf *out, const struct spool_row *row)
 	char id[UUID_TEXT_BYTES], at[CLOCK_TEXT_BYTES];
 
 	put_string(out, "id", uuid_format(&row->id, id));
-	buf_printf(out,
-		   "\"first\":%" PRIu64 ",\"durable\":%" PRIu64
-		   ",\"end\":%" PRIu64 ",\"bytes\":%" PRIu64
-		   ",\"records\":%" PRIu64 ",\"segments\":%" PRIu32
-		   ",\"bad_records\":%" PRIu64 ",\"checkpoint_lost\":%s",
-		   s->first, s->durable, s->end, s->bytes, s->records,
-		   s->segments, s->bad_records,
-		   s->checkpoint_lost ? "true" : "false");
+	buf_printf(
+	    out,
+	    "\"first\":%" PRIu64 ",\"durable\":%" PRIu64 ",\"end\":%" PRIu64
+	    ",\"bytes\":%" PRIu64 ",\"spare_bytes\":%" PRIu64
+	    ",\"records\":%" PRIu64 ",\"segments\":%" PRIu32
+	    ",\"bad_records\":%" PRIu64 ",\"checkpoint_lost\":%s",
+	    s->first, s->durable, s->end, s->bytes, s->spare_bytes, s->records,
+	    s->segments, s->bad_records, s->checkpoint_lost ? "true" : "false");
 	if (s->oldest_at_us)
 		buf_printf(out, ",\"oldest_at\":\"%s\"",
 			   clock_format(s->oldest_at_us, at));
