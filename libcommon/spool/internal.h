@@ -172,10 +172,9 @@ struct spool {
 /* recover.c: fills the log's state from its directory. Before the thread. */
 int spool_recover(struct spool *s, struct err *err) MUST_CHECK;
 
-/* commit.c */
+/* write.c */
 void spool_commit_init(struct spool_commit *c);
 void spool_commit_free(struct spool_commit *c);
-void *spool_commit_main(void *arg);
 /*
  * Writes entries to the active segment, behind each other. The caller syncs.
  * Commit thread, or open before it runs.
@@ -206,7 +205,8 @@ void spool_fit_spares(struct spool *s);
 int64_t spool_spares_until_us(const struct spool *s);
 bool spool_spares_idle(const struct spool *s);
 
-/* commit.c again. */
+/* commit.c */
+void *spool_commit_main(void *arg);
 /* Wakes the commit thread; under the mutex. */
 void spool_kick(struct spool *s);
 /*
