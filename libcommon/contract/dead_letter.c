@@ -65,14 +65,14 @@ static void put_masked(struct mapper *m, struct json_member *member)
 
 static void put_original(struct mapper *m, bool parsed)
 {
-	const char *text = m->batch->payload + m->event->offset;
-	struct json *j = &m->json;
+	const char *text = m->sent.text;
+	struct json *j = m->json;
 
 	buf_text(&m->text, ",\"original\":\"");
 	if (!parsed) {
-		escape_bytes(&m->text, text, m->event->bytes);
+		escape_bytes(&m->text, text, m->sent.bytes);
 	} else if (!m->model || !j->member_count) {
-		buf_json_escape(&m->text, text, m->event->bytes);
+		buf_json_escape(&m->text, text, m->sent.bytes);
 	} else {
 		for (uint32_t i = 0; i < j->member_count; i++) {
 			buf_char(&m->text, i ? ',' : '{');
@@ -109,7 +109,7 @@ static void put_trace(struct mapper *m)
 
 static void put_source(struct mapper *m)
 {
-	const struct json *j = &m->json;
+	const struct json *j = m->json;
 
 	for (uint32_t i = 0; i < j->member_count; i++) {
 		const struct json_member *member = &j->members[i];
@@ -128,13 +128,12 @@ static void put_source(struct mapper *m)
  */
 static void put_id(struct mapper *m, bool brief)
 {
-	const struct batch_event *e = m->event;
+	const struct slice *id = &m->traits.id;
 	char text[37];
 
-	if (e->id_bytes && !brief && !(m->model && m->model->masked_identity)) {
+	if (id->bytes && !brief && !(m->model && m->model->masked_identity)) {
 		buf_text(&m->text, "\"event_id\":\"");
-		buf_json_escape(&m->text, m->batch->payload + e->id_offset,
-				e->id_bytes);
+		buf_json_escape(&m->text, id->text, id->bytes);
 	} else {
 		map_uuid(m, STREAM, sizeof(STREAM) - 1, text);
 		buf_printf(&m->text, "\"event_id\":\"%s", text);
@@ -180,7 +179,7 @@ void map_dead_letter(struct mapper *m, struct batch_builder *w, bool parsed)
 	    match_name(m->set, STREAM, sizeof(STREAM) - 1);
 	struct batch_event entry = {
 	    .offset = batch_builder_offset(w),
-	    .key_hash = m->event->key_hash,
+	    .key_hash = m->traits.key_hash,
 	    .stream = batch_builder_stream(w, STREAM, sizeof(STREAM) - 1),
 	    .version = letters ? letters->pub.version : 0,
 	};

@@ -198,10 +198,14 @@ static void put_member(struct mapper *m, struct json_member *member, bool joins)
 	if (json_is_null(member->val)) {
 		if (!r->default_null && r->value == VALUE_SENT)
 			put_null(m, r);
+		else
+			bit_clear(m->seen, (uint32_t)member->rule);
 		return;
 	}
-	if (r->action & ACTION_DROP)
+	if (r->action & ACTION_DROP) {
+		bit_clear(m->seen, (uint32_t)member->rule);
 		return;
+	}
 	if ((r->action & ACTION_OBJECT) && m->unknown_count)
 		return;
 	if (changes(r, member)) {
@@ -223,11 +227,10 @@ static bool has_key(const struct json_member *explicit,
 /* The unknown members inside the column that takes them. */
 static bool put_unknown(struct mapper *m)
 {
-	struct json *j = &m->json;
+	const struct json *j = m->json;
 	struct line *l = &m->line;
 	const struct rule *r = &m->model->shape.rules[m->model->unknown_rule];
-	const struct json_member *explicit =
-	    m->unknown_member >= 0 ? &j->members[m->unknown_member] : NULL;
+	const struct json_member *explicit = m->unknown_member;
 	bool any = false;
 
 	if (explicit && !json_is_object(explicit->val))
@@ -261,17 +264,17 @@ static bool put_unknown(struct mapper *m)
 static void put_gathered(struct mapper *m, uint32_t i)
 {
 	const struct rule *r = &m->model->shape.rules[i];
-	yyjson_val *v = rule_gather(r, &m->json, 0);
+	yyjson_val *v = rule_gather(r, m->json, 0);
 	struct json_member member = {.val = v, .rule = (int32_t)i};
 
 	if (!v)
 		return;
 	bit_set(m->seen, i);
 	/* Containers end where a walk from their start ends. */
-	member.value = json_value_start(&m->json, v);
-	m->json.nul = false;
-	member.end = json_walk(&m->json, v, member.value, 1);
-	member.nul = m->json.nul;
+	member.value = json_value_start(m->json, v);
+	m->json->nul = false;
+	member.end = json_walk(m->json, v, member.value, 1);
+	member.nul = m->json->nul;
 	put_changed(m, r, &member);
 }
 
@@ -313,72 +316,73 @@ static void put_fills(struct mapper *m)
 	}
 }
 
-/*
- * Finds each member's rule. True when nothing at all has to change, which the
- * caller answers with one copy of the line.
- */
+/* Whether a copy of the member is what its rule wants. */
+static bool is_as_wanted(struct mapper *m, const struct json_member *member)
+{
+	const struct rule *r;
+
+	if (member->rule < 0) {
+		m->unknown_count += member->rule == SHAPE_UNKNOWN &&
+				    m->model->unknown == UNKNOWN_KEEP;
+		return false;
+	}
+	r = &m->model->shape.rules[member->rule];
+	if (json_is_null(member->val))
+		return r->emit_null && !r->default_null && !changes(r, member);
+	if (member->rule == m->model->unknown_rule)
+		m->unknown_member = member;
+	return !changes(r, member);
+}
+
 bool map_is_plain(struct mapper *m)
 {
 	const struct model *model = m->model;
-	struct json *j = &m->json;
 	bool plain = model->gathered_count == 0;
 
-	m->unknown_member = -1;
+	m->unknown_member = NULL;
 	m->unknown_count = 0;
-	memset(m->seen, 0, model->shape.words * sizeof(*m->seen));
-	for (uint32_t i = 0; i < j->member_count; i++) {
-		struct json_member *member = &j->members[i];
-		const struct rule *r;
-
-		member->rule =
-		    shape_find(&model->shape, member->name, member->name_bytes);
-		if (member->rule < 0) {
-			m->unknown_count += member->rule == SHAPE_UNKNOWN &&
-					    model->unknown == UNKNOWN_KEEP;
-			plain = false;
-			continue;
-		}
-		r = &model->shape.rules[member->rule];
-		if (member->rule == model->unknown_rule &&
-		    !json_is_null(member->val))
-			m->unknown_member = (int32_t)i;
-		if (changes(r, member) || (json_is_null(member->val) &&
-					   (!r->emit_null || r->default_null)))
-			plain = false;
-		/* What is dropped or null with default_null gets filled. */
-		if (!(r->action & ACTION_DROP) &&
-		    !(r->default_null && json_is_null(member->val)))
-			bit_set(m->seen, (uint32_t)member->rule);
-	}
-	for (uint32_t w = 0; plain && w < model->shape.words; w++)
-		plain = !(model->filled[w] & ~m->seen[w]);
+	for (uint32_t w = 0; w < model->shape.words; w++)
+		plain &= !(model->filled[w] & ~m->seen[w]);
+	for (uint32_t i = 0; i < m->head_count; i++)
+		plain &= is_as_wanted(m, &m->head[i]);
+	for (uint32_t i = 0; i < m->json->member_count; i++)
+		plain &= is_as_wanted(m, &m->json->members[i]);
 	return plain;
 }
 
 size_t map_room(const struct mapper *m)
 {
-	size_t bytes = m->event->bytes;
+	size_t bytes = m->sent.bytes;
 
 	/* Escapes that a mask writes anew stay below 6 bytes a character. */
 	return bytes * (1 + m->model->gathered_count) + m->model->grow_bytes +
-	       2 * (size_t)m->json.member_count + m->flags.used + 256;
+	       2 * (size_t)(m->json->member_count + m->head_count) +
+	       m->flags.used + 256;
+}
+
+static void put_list(struct mapper *m, struct json_member *members,
+		     uint32_t count)
+{
+	bool before = false;
+
+	for (uint32_t i = 0; i < count; i++) {
+		put_member(m, &members[i], before);
+		/* The next joins the run only if this one is its end. */
+		before = m->line.run && m->line.run_end == members[i].end;
+	}
 }
 
 bool map_members(struct mapper *m)
 {
-	struct json *j = &m->json;
 	struct line *l = &m->line;
-	bool before = false;
 
 	buf_clear(&m->flags);
 	l->run = NULL;
 	l->at = l->start;
 	*l->at++ = '{';
-	for (uint32_t i = 0; i < j->member_count; i++) {
-		put_member(m, &j->members[i], before);
-		/* The next joins the run only if this one is its end. */
-		before = l->run && l->run_end == j->members[i].end;
-	}
+	put_list(m, m->head, m->head_count);
+	flush(l); /* the other members lie elsewhere */
+	put_list(m, m->json->members, m->json->member_count);
 	for (uint32_t i = 0;
 	     m->model->gathered_count && i < m->model->shape.count; i++)
 		if (m->model->shape.rules[i].gathered)
@@ -397,19 +401,15 @@ bool map_members(struct mapper *m)
 void map_uuid(const struct mapper *m, const char *name, size_t bytes,
 	      char text[37])
 {
-	const struct batch_event *e = m->event;
-	const char *payload = m->batch->payload;
+	const struct slice *from =
+	    m->traits.id.bytes ? &m->traits.id : &m->sent;
 	XXH3_state_t state;
 	XXH128_canonical_t hash;
 	struct uuid id;
 
 	XXH3_INITSTATE(&state);
 	XXH3_128bits_reset(&state);
-	if (e->id_bytes)
-		XXH3_128bits_update(&state, payload + e->id_offset,
-				    e->id_bytes);
-	else
-		XXH3_128bits_update(&state, payload + e->offset, e->bytes);
+	XXH3_128bits_update(&state, from->text, from->bytes);
 	XXH3_128bits_update(&state, "\x1f", 1);
 	XXH3_128bits_update(&state, name, bytes);
 	XXH128_canonicalFromHash(&hash, XXH3_128bits_digest(&state));

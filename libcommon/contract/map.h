@@ -28,8 +28,14 @@ struct line {
 	uint32_t run_at; /* where it will begin in the line */
 };
 
+/* What the index says of an event: unescaped texts, 0 bytes = none. */
+struct traits {
+	struct slice id, key, type;
+	uint64_t key_hash;
+};
+
 struct mapper {
-	struct json json;
+	struct json parser; /* of lines that nobody parsed before */
 	struct mask_cache *cache;
 	struct mapper_counts counts;
 	struct finding finding;
@@ -41,27 +47,62 @@ struct mapper {
 	/* The event at hand. */
 	const struct contract_set *set;
 	const struct model *model;
-	const struct batch *batch;
-	const struct batch_event *event;
+	struct json *json;	  /* its members, each with its rule */
+	struct json_member *head; /* those that stand in front of them */
+	uint32_t head_count;
+	struct slice sent; /* its line, unmapped; at least its length */
+	struct traits traits;
+	uint16_t stream; /* number in the builder */
 	uint32_t behind; /* events of the batch behind it */
+	const struct batch *batch; /* what holds it, for dead letters alone */
+	const struct batch_event *event;
 	struct line line;
 	uint32_t line_offset; /* of the line in the payload */
 	struct spot id, key, type;
-	int32_t unknown_member; /* the unknown column as sent, or -1 */
+	const struct json_member *unknown_member; /* its column as sent, or NULL
+						   */
 	uint32_t unknown_count;
-	uint64_t seen[MODEL_SEEN_WORDS];
+	uint64_t seen[MODEL_SEEN_WORDS]; /* fields that have a member */
 };
 
+/* Makes `created` say created_at_us. */
+void map_created(struct mapper *m, int64_t created_at_us);
+
 /*
- * Writes the members of m->json mapped, at m->line.start, which has room for
- * map_room() bytes. False with m->finding when the event cannot be mapped.
+ * Parses m->sent, finds its members in m->json and their rules in m->model,
+ * which may be NULL. False with m->finding.
+ */
+bool map_parse(struct mapper *m) MUST_CHECK;
+
+/*
+ * Appends the event that map_parse() opened, mapped; m->stream is set. False
+ * with m->finding when it cannot be mapped.
+ */
+bool map_line(struct mapper *m, struct batch_builder *w) MUST_CHECK;
+
+/*
+ * The parts of map_line(), for members that are known already with their rules
+ * and m->seen:
+ * True when the event can be passed byte by byte.
+ */
+bool map_is_plain(struct mapper *m);
+
+/* How long the line may get. */
+size_t map_room(const struct mapper *m);
+
+/*
+ * Writes the members mapped at m->line.start, which has room for map_room()
+ * bytes. False with m->finding when the event cannot be mapped.
  */
 bool map_members(struct mapper *m) MUST_CHECK;
 
-/* True when the event can be passed byte by byte. */
-bool map_is_plain(struct mapper *m);
-
-size_t map_room(const struct mapper *m);
+/*
+ * Takes the line of so many bytes at m->line.start, where m->id, m->key and
+ * m->type lie if they are known, into w. False with m->finding when it is too
+ * large.
+ */
+bool map_finish(struct mapper *m, struct batch_builder *w,
+		size_t bytes) MUST_CHECK;
 
 /*
  * Whether so many payload bytes for the event at hand leave the events behind

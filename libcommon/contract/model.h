@@ -238,4 +238,9 @@ static inline void bit_set(uint64_t *words, uint32_t bit)
 	words[bit / 64] |= UINT64_C(1) << (bit % 64);
 }
 
+static inline void bit_clear(uint64_t *words, uint32_t bit)
+{
+	words[bit / 64] &= ~(UINT64_C(1) << (bit % 64));
+}
+
 #endif
