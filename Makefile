@@ -87,7 +87,8 @@ LIB_SRC := $(wildcard libcommon/*/*.c proto/*.c)
 TABLE_SRC := services/kinds.c $(wildcard services/*/tables.c)
 SERVICE_SRC := $(filter-out $(TABLE_SRC),$(wildcard services/*/*.c))
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
-MICRO_SRC := tests/bench/micro_contract.c services/generator/events.c
+MICRO_SRC := tests/bench/micro_contract.c \
+	$(addprefix services/generator/,events.c families.c members.c)
 PRELOAD_SRC := $(wildcard tests/preload/*.c)
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 

@@ -177,6 +177,7 @@ static void compile_filled(struct compiler *c, struct model *m)
 		    r->value == VALUE_UUID)
 			bit_set(filled, i);
 		m->gathered_count += r->gathered;
+		m->makes_uuid |= r->value == VALUE_UUID;
 		/* Filled, hashed, rounded or flagged: each is at most this
 		 * long. */
 		m->grow_bytes +=

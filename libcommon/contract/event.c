@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "contract/put.h"
 
 /* Longest event_type that is looked up. */
 #define MAX_TYPE_BYTES 256
@@ -43,7 +44,8 @@ void event_reset(struct event *e)
 	e->model = NULL;
 	e->type = (struct slice){NULL, 0};
 	e->source = (struct slice){NULL, 0};
-	e->given_id = e->given_time = e->given_source = false;
+	e->type_member = EVENT_NO_MEMBER;
+	e->given_count = 0;
 	e->assigned_bytes = 0;
 }
 
@@ -94,9 +96,11 @@ static bool find_type(struct intake *in)
 			return finding_set(&in->finding, INTAKE_WRONG_TYPE,
 					   "event_type",
 					   "event_type is not a string");
-		if (!e->type.text)
-			e->type =
-			    (struct slice){m->val->uni.str, json_len(m->val)};
+		/* Asked again, the type is the one it was, if not its place. */
+		if (e->type.text && e->type.text != m->val->uni.str)
+			continue;
+		e->type = (struct slice){m->val->uni.str, json_len(m->val)};
+		e->type_member = i;
 	}
 	if (e->type.bytes > MAX_TYPE_BYTES)
 		return finding_set(&in->finding, INTAKE_TOO_LONG, "event_type",
@@ -190,10 +194,10 @@ static bool check_member(struct intake *in, struct json_member *m)
 	e->member_of[m->rule] = (uint32_t)(m - in->json.members);
 	r = &e->model->shape.rules[m->rule];
 	if (r->value != VALUE_SENT ||
+	    r->field->on_violation != CONTRACT_REJECT ||
 	    (e->envelope_id && m->rule == e->model->id_rule))
 		return true;
-	return check_value(r, m->val, m->nul, &in->finding) ||
-	       r->field->on_violation != CONTRACT_REJECT;
+	return check_value(r, m->val, m->nul, &in->finding);
 }
 
 /* Fields that several paths or a nested one may fill. */
@@ -210,8 +214,8 @@ static bool check_gathered(struct intake *in)
 			continue;
 		bit_set(e->filled, i);
 		e->member_of[i] = EVENT_NO_MEMBER;
-		if (!check_value(r, v, false, &in->finding) &&
-		    r->field->on_violation == CONTRACT_REJECT)
+		if (r->field->on_violation == CONTRACT_REJECT &&
+		    !check_value(r, v, false, &in->finding))
 			return false;
 	}
 	return true;
@@ -247,26 +251,37 @@ static struct slice member_name(const struct rule *r)
 	return (struct slice){NULL, 0};
 }
 
-/* `"name":"value",` into the assigned text. */
-static void assign(struct event *e, const struct rule *r,
-		   const struct slice *value, uint32_t *at)
+/* A member `"name":"value",` in front; the value is borrowed. */
+static void assign(struct event *e, int32_t rule, const struct slice *value)
 {
+	struct slice name = member_name(&e->model->shape.rules[rule]);
+	struct json_member *m = &e->given[e->given_count];
 	char *out = e->assigned + e->assigned_bytes;
-	struct slice name = member_name(r);
 
+	m->val = &e->given_values[e->given_count];
+	m->val->tag =
+	    (uint64_t)value->bytes << YYJSON_TAG_BIT | YYJSON_TYPE_STR;
+	m->val->uni.str = value->text;
+	m->nul = false;
+	m->rule = rule;
+	m->name = name.text;
+	m->name_bytes = (uint32_t)name.bytes;
+	m->key = out;
 	*out++ = '"';
-	memcpy(out, name.text, name.bytes);
-	out += name.bytes;
+	out = put(out, name.text, name.bytes);
 	*out++ = '"';
+	m->key_bytes = (uint32_t)(out - m->key);
 	*out++ = ':';
+	m->value = out;
 	*out++ = '"';
-	*at = (uint32_t)(out - e->assigned);
-	memcpy(out, value->text, value->bytes);
-	out += value->bytes;
+	out = put(out, value->text, value->bytes);
 	*out++ = '"';
+	m->end = out;
 	*out++ = ',';
 	e->assigned_bytes = (uint32_t)(out - e->assigned);
-	bit_set(e->filled, (uint32_t)(r - e->model->shape.rules));
+	e->rebuild |= bit_get(e->seen, (uint32_t)rule);
+	e->member_of[rule] = EVENT_GIVEN | e->given_count++;
+	bit_set(e->filled, (uint32_t)rule);
 }
 
 static bool is_missing(const struct event *e, int32_t rule)
@@ -300,29 +315,20 @@ static void complete(struct intake_run *run)
 	struct event *e = &in->event;
 	const struct model *m = e->model;
 	const char *source = usable_source(run->request->source);
-	uint32_t at;
 
 	if (is_missing(e, m->id_rule)) {
 		struct uuid id = uuid_new();
 
 		uuid_format(&id, e->id);
-		assign(e, &m->shape.rules[m->id_rule],
-		       &(struct slice){e->id, UUID_TEXT_BYTES - 1}, &e->id_at);
-		e->given_id = true;
-		e->rebuild |= bit_get(e->seen, (uint32_t)m->id_rule);
+		assign(e, m->id_rule,
+		       &(struct slice){e->id, UUID_TEXT_BYTES - 1});
 	}
-	if (is_missing(e, m->time_rule)) {
-		assign(e, &m->shape.rules[m->time_rule],
-		       &(struct slice){in->now, strlen(in->now)}, &at);
-		e->given_time = true;
-		e->rebuild |= bit_get(e->seen, (uint32_t)m->time_rule);
-	}
+	if (is_missing(e, m->time_rule))
+		assign(e, m->time_rule,
+		       &(struct slice){in->now, strlen(in->now)});
 	if (source && is_missing(e, m->source_rule)) {
 		e->source = (struct slice){source, strlen(source)};
-		assign(e, &m->shape.rules[m->source_rule], &e->source,
-		       &e->source_at);
-		e->given_source = true;
-		e->rebuild |= bit_get(e->seen, (uint32_t)m->source_rule);
+		assign(e, m->source_rule, &e->source);
 	}
 }
 

@@ -6,14 +6,22 @@
 #include "contract/check.h"
 #include "contract/intake.h"
 #include "contract/json.h"
+#include "contract/map.h"
 #include "contract/match.h"
 
 /* Three members: names of at most 200 bytes, values of at most 128. */
 #define EVENT_ASSIGNED_BYTES 1024
 
+/* What event.member_of says beside the number of a member. */
 #define EVENT_NO_MEMBER UINT32_MAX
+#define EVENT_GIVEN	0x80000000u /* and the number in event.given */
 
-/* The members of an event are json.members[first … member_count). */
+#define EVENT_MAX_GIVEN 3 /* id, time and source */
+
+/*
+ * The members of an event are json.members[first … member_count), and in front
+ * of them those that were assigned here.
+ */
 struct event {
 	const char *start; /* of its text; NULL when it is put together anew */
 	const char *end;
@@ -24,29 +32,29 @@ struct event {
 	const struct model *model;
 	struct slice type;
 	struct slice source;
-	bool given_id; /* which of them was assigned here */
-	bool given_time;
-	bool given_source;
+	uint32_t type_member; /* that has the type, or EVENT_NO_MEMBER */
+	struct json_member given[EVENT_MAX_GIVEN];
+	yyjson_val given_values[EVENT_MAX_GIVEN];
+	uint32_t given_count;
 	char assigned[EVENT_ASSIGNED_BYTES]; /* `"event_id":"…",` and so on */
 	uint32_t assigned_bytes;
-	uint32_t id_at; /* of an assigned id's text in `assigned` */
-	uint32_t source_at;
-	uint32_t source_bytes;
 	char id[UUID_TEXT_BYTES];
 	uint64_t seen[MODEL_SEEN_WORDS];
 	uint64_t filled[MODEL_SEEN_WORDS]; /* with a value that is not null */
-	/* The member of each field in `filled`, if it is one. */
+	/* The member of each field in `filled`, see EVENT_NO_MEMBER. */
 	uint32_t member_of[MODEL_MAX_FIELDS];
 };
 
 struct intake {
 	struct json json;
 	struct json envelope; /* of CloudEvents in binary mode */
-	struct buf text;
+	struct mapper *mapper;
+	struct buf text;   /* of CloudEvents headers */
+	struct buf joined; /* an identity of several fields */
+	struct buf line;   /* an event that is put together to be mapped */
 	struct event event;
 	struct finding finding;
-	int64_t now_us;
-	char now[32];
+	char now[CLOCK_TEXT_BYTES];
 	uint16_t streams[256]; /* of each contract in the builder; +1 */
 };
 
@@ -88,5 +96,24 @@ bool event_check(struct intake_run *run) MUST_CHECK;
 
 /* Appends line and index entry to the builder. False with in->finding. */
 bool event_write(struct intake_run *run) MUST_CHECK;
+
+/* Refuses the event because its batch takes no more: false, in->finding. */
+bool event_full(struct intake *in);
+
+/* event_write() of an event that is to be mapped, as this stream. */
+bool event_map(struct intake_run *run, uint16_t stream) MUST_CHECK;
+
+/*
+ * The line of the event, unmapped: how long it may get at most, and writing it.
+ * Each member then says where its value lies.
+ */
+size_t event_room(const struct intake_run *run);
+size_t event_put(struct intake_run *run, char *line);
+
+/* What the index says of the event, as texts. */
+void event_traits(struct intake *in, struct traits *t);
+
+/* Where event_put() has written them, one after the other: id, key, type. */
+void event_spots(const struct intake *in, struct spot spots[3]);
 
 #endif

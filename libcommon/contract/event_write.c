@@ -10,20 +10,12 @@
 /* Room for what goes between lines: identity, key and type, unescaped. */
 #define ASIDE_BYTES (64u << 10)
 
-/* Where a member's value lies in the payload, and whether it is escaped. */
-struct place {
-	const struct json_member *m;
-	uint32_t offset; /* of the value's JSON text */
-	uint32_t bytes;
-};
-
+/* True for a field whose member was assigned here. */
 static bool is_assigned(const struct event *e, int32_t rule)
 {
-	const struct model *m = e->model;
-
-	return (e->given_id && rule == m->id_rule) ||
-	       (e->given_time && rule == m->time_rule) ||
-	       (e->given_source && rule == m->source_rule);
+	return rule >= 0 && bit_get(e->filled, (uint32_t)rule) &&
+	       e->member_of[rule] != EVENT_NO_MEMBER &&
+	       (e->member_of[rule] & EVENT_GIVEN);
 }
 
 static char *put_value(char *out, const struct json_member *m, bool minify)
@@ -45,7 +37,7 @@ static size_t put_members(struct intake_run *run, char *line)
 	for (uint32_t i = e->first; i < j->member_count; i++) {
 		struct json_member *m = &j->members[i];
 
-		if (m->rule >= 0 && is_assigned(e, m->rule))
+		if (is_assigned(e, m->rule))
 			continue;
 		out = put(out, m->key, m->key_bytes);
 		*out++ = ':';
@@ -74,7 +66,17 @@ static size_t put_copy(struct intake_run *run, char *line)
 	return (size_t)(out - line);
 }
 
-static size_t line_room(const struct intake_run *run)
+size_t event_put(struct intake_run *run, char *line)
+{
+	struct event *e = &run->in->event;
+
+	for (uint32_t i = 0; i < e->given_count; i++)
+		e->given[i].at =
+		    1 + (uint32_t)(e->given[i].value - e->assigned);
+	return e->rebuild ? put_members(run, line) : put_copy(run, line);
+}
+
+size_t event_room(const struct intake_run *run)
 {
 	const struct json *j = &run->in->json;
 	const struct event *e = &run->in->event;
@@ -88,31 +90,27 @@ static size_t line_room(const struct intake_run *run)
 	return bytes;
 }
 
+/* The member of a field, or NULL when it has none of its own. */
 static const struct json_member *member_of(const struct intake *in,
 					   int32_t rule)
 {
+	const struct event *e = &in->event;
 	uint32_t i;
 
-	if (rule < 0 || !bit_get(in->event.filled, (uint32_t)rule))
+	if (rule < 0 || !bit_get(e->filled, (uint32_t)rule))
 		return NULL;
-	i = in->event.member_of[rule];
-	return i == EVENT_NO_MEMBER ? NULL : &in->json.members[i];
+	i = e->member_of[rule];
+	if (i == EVENT_NO_MEMBER)
+		return NULL;
+	return i & EVENT_GIVEN ? &e->given[i & ~EVENT_GIVEN]
+			       : &in->json.members[i];
 }
 
 /* The unescaped text of a field's value. */
 static struct slice value_of(const struct intake *in, int32_t rule)
 {
-	const struct event *e = &in->event;
-	const struct json_member *m;
+	const struct json_member *m = member_of(in, rule);
 
-	if (rule >= 0 && is_assigned(e, rule)) {
-		if (rule == e->model->id_rule)
-			return (struct slice){e->id, UUID_TEXT_BYTES - 1};
-		if (rule == e->model->source_rule)
-			return e->source;
-		return (struct slice){in->now, strlen(in->now)};
-	}
-	m = member_of(in, rule);
 	if (!m)
 		return (struct slice){NULL, 0};
 	if (json_type(m->val) == YYJSON_TYPE_STR ||
@@ -121,100 +119,76 @@ static struct slice value_of(const struct intake *in, int32_t rule)
 	return (struct slice){m->value, (size_t)(m->end - m->value)};
 }
 
-/* Puts bytes between lines; returns their offset. */
-static uint32_t put_aside(struct batch_builder *w, const char *text,
-			  size_t bytes)
+static struct slice identity_of(struct intake *in)
+{
+	const struct model *m = in->event.model;
+	struct buf *joined = &in->joined;
+
+	if (m->identity_count == 1)
+		return value_of(in, m->identity[0]);
+	buf_clear(joined);
+	for (uint32_t i = 0; i < m->identity_count; i++) {
+		struct slice value = value_of(in, m->identity[i]);
+
+		if (i)
+			buf_char(joined, PART_SEPARATOR);
+		buf_append(joined, value.text, value.bytes);
+	}
+	return (struct slice){joined->data, joined->used};
+}
+
+void event_traits(struct intake *in, struct traits *t)
+{
+	const struct event *e = &in->event;
+
+	t->id = identity_of(in);
+	t->key = value_of(in, e->model->partition_rule);
+	t->key_hash = t->key.bytes ? XXH3_64bits(t->key.text, t->key.bytes) : 0;
+	t->type = e->type;
+}
+
+/* Where the unescaped value of a member lies in the line. */
+static struct spot spot_of(const struct json_member *m)
+{
+	uint32_t bytes;
+
+	if (!m)
+		return (struct spot){0};
+	bytes = (uint32_t)(m->end - m->value);
+	if (json_type(m->val) != YYJSON_TYPE_STR)
+		return (struct spot){m->at, bytes, true};
+	/* Without escapes only the quotes are more than the value. */
+	if (bytes == json_len(m->val) + 2)
+		return (struct spot){m->at + 1, bytes - 2, true};
+	return (struct spot){0};
+}
+
+void event_spots(const struct intake *in, struct spot spots[3])
+{
+	const struct event *e = &in->event;
+	const struct model *m = e->model;
+
+	spots[0] = spot_of(
+	    m->identity_count == 1 ? member_of(in, m->identity[0]) : NULL);
+	spots[1] = spot_of(member_of(in, m->partition_rule));
+	spots[2] = spot_of(e->type_member == EVENT_NO_MEMBER
+			       ? NULL
+			       : &in->json.members[e->type_member]);
+}
+
+/* Where a text lies in the payload: in the line, or else put behind it. */
+static uint32_t place(struct batch_builder *w, const struct slice *text,
+		      const struct spot *spot, uint32_t line)
 {
 	uint32_t offset = batch_builder_offset(w);
 
-	put(batch_builder_room(w, bytes), text, bytes);
-	batch_builder_commit(w, bytes);
+	if (!text->bytes)
+		return 0;
+	if (spot->known)
+		return line + spot->at;
+	put(batch_builder_room(w, text->bytes), text->text, text->bytes);
+	batch_builder_commit(w, text->bytes);
 	return offset;
-}
-
-/* Where a member's unescaped value lies in the payload. */
-static uint32_t place_member(struct intake_run *run,
-			     const struct json_member *m,
-			     const struct slice *value, uint32_t line)
-{
-	if (json_type(m->val) != YYJSON_TYPE_STR)
-		return line + m->at;
-	/* Without escapes only the quotes are more than the value. */
-	if ((size_t)(m->end - m->value) == value->bytes + 2)
-		return line + m->at + 1;
-	return put_aside(run->w, value->text, value->bytes);
-}
-
-/* Where the unescaped value of a field lies in the payload. */
-static uint32_t place_value(struct intake_run *run, int32_t rule,
-			    const struct slice *value, uint32_t line)
-{
-	const struct event *e = &run->in->event;
-
-	if (!is_assigned(e, rule))
-		return place_member(run, member_of(run->in, rule), value, line);
-	if (rule == e->model->id_rule)
-		return line + 1 + e->id_at;
-	if (rule == e->model->source_rule)
-		return line + 1 + e->source_at;
-	return put_aside(run->w, value->text, value->bytes);
-}
-
-static void put_type(struct intake_run *run, uint32_t line,
-		     struct batch_event *entry)
-{
-	const struct json *j = &run->in->json;
-	const struct event *e = &run->in->event;
-
-	for (uint32_t i = e->first; e->type.bytes && i < j->member_count; i++) {
-		const struct json_member *m = &j->members[i];
-
-		if (json_type(m->val) != YYJSON_TYPE_STR ||
-		    m->val->uni.str != e->type.text)
-			continue;
-		entry->type_bytes = (uint16_t)e->type.bytes;
-		entry->type_offset = place_member(run, m, &e->type, line);
-		return;
-	}
-}
-
-static void put_identity(struct intake_run *run, uint32_t line,
-			 struct batch_event *entry)
-{
-	const struct model *m = run->in->event.model;
-	struct buf *text = &run->in->text;
-	struct slice value;
-
-	if (m->identity_count == 1) {
-		value = value_of(run->in, m->identity[0]);
-		entry->id_bytes = (uint16_t)value.bytes;
-		if (value.bytes)
-			entry->id_offset =
-			    place_value(run, m->identity[0], &value, line);
-		return;
-	}
-	buf_clear(text);
-	for (uint32_t i = 0; i < m->identity_count; i++) {
-		value = value_of(run->in, m->identity[i]);
-		if (i)
-			buf_char(text, PART_SEPARATOR);
-		buf_append(text, value.text, value.bytes);
-	}
-	entry->id_bytes = (uint16_t)text->used;
-	entry->id_offset = put_aside(run->w, text->data, text->used);
-}
-
-static void put_key(struct intake_run *run, uint32_t line,
-		    struct batch_event *entry)
-{
-	const struct model *m = run->in->event.model;
-	struct slice key = value_of(run->in, m->partition_rule);
-
-	if (!key.bytes)
-		return;
-	entry->key_bytes = (uint16_t)key.bytes;
-	entry->key_offset = place_value(run, m->partition_rule, &key, line);
-	entry->key_hash = XXH3_64bits(key.text, key.bytes);
 }
 
 static uint16_t stream_of(struct intake_run *run)
@@ -250,39 +224,60 @@ static bool has_break(const struct event *e)
 	return memchr(e->start, '\n', bytes) || memchr(e->start, '\r', bytes);
 }
 
-bool event_write(struct intake_run *run)
+bool event_full(struct intake *in)
+{
+	return finding_set(&in->finding, INTAKE_TOO_MANY, "",
+			   "the batch is full; send the event again");
+}
+
+static bool write_line(struct intake_run *run, struct batch_event *entry)
 {
 	struct intake *in = run->in;
-	struct event *e = &in->event;
-	struct batch_event entry = {.version = e->model->pub.version};
 	struct batch_builder *w = run->w;
-	size_t room;
+	size_t room = event_room(run);
+	struct spot spots[3];
+	struct traits t;
 	char *line;
+
+	entry->offset = batch_builder_offset(w);
+	if (entry->offset + room + ASIDE_BYTES > BATCH_MAX_PAYLOAD_BYTES)
+		return event_full(in);
+	line = batch_builder_room(w, room + 1);
+	entry->bytes = (uint32_t)event_put(run, line);
+	if (entry->bytes > BATCH_MAX_EVENT_BYTES)
+		return finding_set(&in->finding, INTAKE_TOO_LARGE, "",
+				   "an event of %u bytes, at most %d fit",
+				   entry->bytes, BATCH_MAX_EVENT_BYTES);
+	line[entry->bytes] = '\n';
+	batch_builder_commit(w, entry->bytes + 1);
+	event_traits(in, &t);
+	event_spots(in, spots);
+	entry->id_bytes = (uint16_t)t.id.bytes;
+	entry->key_bytes = (uint16_t)t.key.bytes;
+	entry->type_bytes = (uint16_t)t.type.bytes;
+	entry->key_hash = t.key_hash;
+	entry->id_offset = place(w, &t.id, &spots[0], entry->offset);
+	entry->key_offset = place(w, &t.key, &spots[1], entry->offset);
+	entry->type_offset = place(w, &t.type, &spots[2], entry->offset);
+	batch_builder_event(w, entry);
+	return true;
+}
+
+bool event_write(struct intake_run *run)
+{
+	struct event *e = &run->in->event;
+	struct batch_event entry = {.version = e->model->pub.version};
 
 	if (!e->rebuild && run->newlines && has_break(e))
 		e->rebuild = true;
-	room = line_room(run);
 	entry.stream = stream_of(run);
-	entry.offset = batch_builder_offset(w);
 	if (entry.stream == BATCH_NO_STREAM ||
-	    batch_builder_events(w) >= BATCH_MAX_EVENTS ||
-	    entry.offset + room + ASIDE_BYTES > BATCH_MAX_PAYLOAD_BYTES)
-		return finding_set(&in->finding, INTAKE_TOO_MANY, "",
-				   "the batch is full; send the event again");
-	line = batch_builder_room(w, room + 1);
-	entry.bytes = (uint32_t)(e->rebuild ? put_members(run, line)
-					    : put_copy(run, line));
-	if (entry.bytes > BATCH_MAX_EVENT_BYTES)
-		return finding_set(&in->finding, INTAKE_TOO_LARGE, "",
-				   "an event of %u bytes, at most %d fit",
-				   entry.bytes, BATCH_MAX_EVENT_BYTES);
-	line[entry.bytes] = '\n';
-	batch_builder_commit(w, entry.bytes + 1);
-	put_identity(run, entry.offset, &entry);
-	put_key(run, entry.offset, &entry);
-	put_type(run, entry.offset, &entry);
+	    batch_builder_events(run->w) >= BATCH_MAX_EVENTS)
+		return event_full(run->in);
+	if (!(run->request->map ? event_map(run, entry.stream)
+				: write_line(run, &entry)))
+		return false;
 	if (run->result->accepted == 0)
 		note_first(run);
-	batch_builder_event(w, &entry);
 	return true;
 }

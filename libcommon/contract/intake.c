@@ -33,7 +33,10 @@ const char *intake_code_name(enum intake_code code)
 
 struct intake *intake_new(void)
 {
-	return xcalloc(1, sizeof(struct intake));
+	struct intake *in = xcalloc(1, sizeof(*in));
+
+	in->mapper = mapper_new();
+	return in;
 }
 
 void intake_free(struct intake **in)
@@ -41,10 +44,18 @@ void intake_free(struct intake **in)
 	if (*in) {
 		json_free(&(*in)->json);
 		json_free(&(*in)->envelope);
+		mapper_free(&(*in)->mapper);
 		buf_free(&(*in)->text);
+		buf_free(&(*in)->joined);
+		buf_free(&(*in)->line);
 	}
 	free(*in);
 	*in = NULL;
+}
+
+const struct mapper_counts *intake_get_counts(const struct intake *in)
+{
+	return mapper_get_counts(in->mapper);
 }
 
 static void observe(struct intake_run *run, const struct contract *contract,
@@ -265,7 +276,8 @@ void intake_body(struct intake *in, struct contract_set *set,
 	result->malformed_at = 0;
 	result->malformed_text[0] = result->first_id[0] = '\0';
 	memset(in->streams, 0, sizeof(in->streams));
-	clock_format(request->now_us, in->now);
+	map_created(in->mapper, request->now_us);
+	memcpy(in->now, in->mapper->created, sizeof(in->now));
 	if (request->form == INTAKE_NDJSON) {
 		take_lines(&run);
 		return;

@@ -1,7 +1,9 @@
 /*
  * Intake: turns what a client sent into validated event lines of a batch. Each
  * event is parsed once, checked against its contract, completed (event_id,
- * event_time) and copied byte by byte: numbers and strings stay as sent.
+ * event_time) and copied byte by byte: numbers and strings stay as sent. It can
+ * be mapped at the same time, which costs least: nobody needs to parse it
+ * again.
  */
 #ifndef WEFT_CONTRACT_INTAKE_H
 #define WEFT_CONTRACT_INTAKE_H
@@ -12,12 +14,16 @@
 
 #include "base/err.h"
 #include "contract/contract.h"
+#include "contract/mapper.h"
 #include "proto/batch.h"
 
 /* Parser memory and scratch of one thread. */
 struct intake;
 struct intake *intake_new(void);
 void intake_free(struct intake **in);
+
+/* What was mapped by it; dead letters it makes none. */
+const struct mapper_counts *intake_get_counts(const struct intake *in);
 
 enum intake_form {
 	INTAKE_ONE,   /* one JSON object */
@@ -75,7 +81,11 @@ struct intake_request {
 	const char *body;
 	size_t bytes;
 	uint32_t max_events;
-	int64_t now_us;
+	int64_t now_us; /* for value = now too, with `map` */
+	/* Write each event as mapper_event() would map it, to the same bytes:
+	 * the batch is then to be sealed as BATCH_MAPPED. What cannot be mapped
+	 * is refused with its code. */
+	bool map;
 	/* Default for event_source, or NULL: UTF-8 without quotes, backslashes
 	 * and control characters; any other counts as NULL. */
 	const char *source;

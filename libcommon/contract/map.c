@@ -381,7 +381,6 @@ bool map_members(struct mapper *m)
 	l->at = l->start;
 	*l->at++ = '{';
 	put_list(m, m->head, m->head_count);
-	flush(l); /* the other members lie elsewhere */
 	put_list(m, m->json->members, m->json->member_count);
 	for (uint32_t i = 0;
 	     m->model->gathered_count && i < m->model->shape.count; i++)

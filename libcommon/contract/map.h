@@ -52,8 +52,8 @@ struct mapper {
 	uint32_t head_count;
 	struct slice sent; /* its line, unmapped; at least its length */
 	struct traits traits;
-	uint16_t stream; /* number in the builder */
-	uint32_t behind; /* events of the batch behind it */
+	uint16_t stream;	   /* number in the builder */
+	uint32_t behind;	   /* events of the batch behind it */
 	const struct batch *batch; /* what holds it, for dead letters alone */
 	const struct batch_event *event;
 	struct line line;

@@ -253,8 +253,8 @@ void mapper_event(struct mapper *m, struct contract_set *set,
 	    .key_hash = e->key_hash,
 	};
 	map_created(m, b->header.created_at_us);
-	m->model = match_name(set, b->streams[e->stream],
-			      b->stream_bytes[e->stream]);
+	m->model =
+	    match_name(set, b->streams[e->stream], b->stream_bytes[e->stream]);
 	parsed = map_parse(m);
 	if (!parsed || !map_event(m, w))
 		map_dead_letter(m, w, parsed);

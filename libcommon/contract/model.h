@@ -136,6 +136,7 @@ struct model {
 	uint32_t gathered_count;
 	bool masked_identity; /* some field of the identity has a mask */
 	bool takes_data;      /* declares a member "data" of its own */
+	bool makes_uuid;      /* some field has value = uuid */
 	size_t grow_bytes; /* how much longer than its input a line may get */
 };
 

@@ -3,6 +3,7 @@
 #define WEFT_TEST_CONTRACT_HELP_H
 
 #include <dirent.h>
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,6 +19,7 @@
 #include "base/buf.h"
 #include "contract/contract.h"
 #include "contract/intake.h"
+#include "contract/mapper.h"
 #include "proto/batch.h"
 
 #define SECRET	     "0123456789abcdef0123456789abcdef"
@@ -141,8 +143,9 @@ struct taken {
 	struct batch *batch;
 };
 
-static inline struct taken *take_request(struct contract_set *set,
-					 const struct intake_request *request)
+static inline struct taken *take_once(struct contract_set *set,
+				      const struct intake_request *request,
+				      struct mapper_counts *counts)
 {
 	struct taken *t = xcalloc(1, sizeof(*t));
 	struct intake *in = intake_new();
@@ -155,8 +158,134 @@ static inline struct taken *take_request(struct contract_set *set,
 	intake_body(in, set, request, NULL, w, &t->result);
 	t->batch = batch_builder_seal(w, &header);
 	assert_int_equal(t->batch->header.events, t->result.accepted);
+	if (counts)
+		*counts = *intake_get_counts(in);
 	batch_builder_free(&w);
 	intake_free(&in);
+	return t;
+}
+
+/* A batch mapped with a set; owned by the caller. */
+static inline struct batch *map_batch(struct contract_set *set,
+				      const struct batch *b,
+				      struct mapper_counts *counts)
+{
+	struct mapper *m = mapper_new();
+	struct batch_builder *w = batch_builder_new();
+	struct batch *out;
+
+	for (uint32_t i = 0; i < b->header.events; i++)
+		mapper_event(m, set, b, i, w);
+	out = batch_builder_seal(w, &b->header);
+	if (counts)
+		*counts = *mapper_get_counts(m);
+	batch_builder_free(&w);
+	mapper_free(&m);
+	return out;
+}
+
+static inline void taken_free(struct taken **t)
+{
+	batch_unref(&(*t)->batch);
+	free(*t);
+	*t = NULL;
+}
+
+/* Line i of a batch, NUL-terminated, owned by the caller. */
+static inline char *line_of(const struct batch *b, uint32_t i)
+{
+	assert_true(i < b->header.events);
+	return xmemdup0(b->payload + b->events[i].offset, b->events[i].bytes);
+}
+
+/* All that a batch says of event i, as text; ids that are UUIDs as zeros. */
+static inline char *event_text(const struct batch *b, uint32_t i)
+{
+	const struct batch_event *e = &b->events[i];
+	char name[BATCH_STREAM_NAME_BYTES + 1];
+	struct buf text = {0};
+	char *owned, *line = line_of(b, i), *id;
+
+	if (e->id_bytes == 36) {
+		char *known = xmemdup0(b->payload + e->id_offset, 36);
+
+		while ((id = strstr(line, known)))
+			memset(id, '0', 36);
+		free(known);
+	}
+	buf_printf(&text, "%s %u %016" PRIx64 "\nkey ",
+		   batch_stream(b, e->stream, name), e->version, e->key_hash);
+	buf_append(&text, b->payload + e->key_offset, e->key_bytes);
+	buf_text(&text, "\ntype ");
+	buf_append(&text, b->payload + e->type_offset, e->type_bytes);
+	buf_text(&text, "\nid ");
+	if (e->id_bytes == 36)
+		buf_text(&text, "a UUID");
+	else
+		buf_append(&text, b->payload + e->id_offset, e->id_bytes);
+	buf_printf(&text, "\n%s", line);
+	owned = xstrdup(buf_str(&text));
+	buf_free(&text);
+	free(line);
+	return owned;
+}
+
+static inline bool is_dead_letter(const struct batch *b, uint32_t i)
+{
+	char name[BATCH_STREAM_NAME_BYTES + 1];
+
+	return strcmp(batch_stream(b, b->events[i].stream, name),
+		      "dead_letter") == 0;
+}
+
+/* What intake maps itself is what a mapper makes of what intake did not map. */
+static inline void assert_maps_alike(struct contract_set *set,
+				     const struct intake_request *request,
+				     const struct taken *raw)
+{
+	struct intake_request mapping = *request;
+	struct mapper_counts wanted, got;
+	struct batch *out = map_batch(set, raw->batch, &wanted);
+	struct taken *t;
+	uint32_t k = 0;
+
+	mapping.map = true;
+	t = take_once(set, &mapping, &got);
+	for (uint32_t i = 0; i < out->header.events; i++) {
+		char *one, *two;
+
+		if (is_dead_letter(out, i))
+			continue;
+		one = event_text(out, i);
+		two = event_text(t->batch, k++);
+		assert_string_equal(two, one);
+		free(one);
+		free(two);
+	}
+	assert_int_equal(k, t->batch->header.events);
+	assert_int_equal(t->result.rejected,
+			 raw->result.rejected + wanted.dead_letters);
+	assert_int_equal(t->result.malformed, raw->result.malformed);
+	/* The same bytes, where no id is made up and nothing is left out. */
+	if (!wanted.dead_letters) {
+		assert_memory_equal(&got, &wanted, sizeof(got));
+		assert_int_equal(t->batch->header.payload_bytes,
+				 out->header.payload_bytes);
+	}
+	taken_free(&t);
+	batch_unref(&out);
+}
+
+/* Requests that would not fit one batch when mapped are no case for it. */
+#define COMPARED_BYTES (1u << 20)
+
+static inline struct taken *take_request(struct contract_set *set,
+					 const struct intake_request *request)
+{
+	struct taken *t = take_once(set, request, NULL);
+
+	if (t->batch->header.payload_bytes < COMPARED_BYTES)
+		assert_maps_alike(set, request, t);
 	return t;
 }
 
@@ -185,20 +314,6 @@ static inline struct taken *take_text(struct contract_set *set,
 				      enum intake_form form, const char *body)
 {
 	return take_bytes(set, form, body, strlen(body));
-}
-
-static inline void taken_free(struct taken **t)
-{
-	batch_unref(&(*t)->batch);
-	free(*t);
-	*t = NULL;
-}
-
-/* Line i of a batch, NUL-terminated, owned by the caller. */
-static inline char *line_of(const struct batch *b, uint32_t i)
-{
-	assert_true(i < b->header.events);
-	return xmemdup0(b->payload + b->events[i].offset, b->events[i].bytes);
 }
 
 /* The code of the only event of a body: "ok", or why it was refused. */

@@ -9,24 +9,6 @@
 	"{\"event_id\":\"e1\",\"event_type\":\"t\",\"event_time\":" \
 	"\"2026-01-31T10:00:00Z\"" members "}"
 
-/* A batch mapped with a set; owned by the caller. */
-static struct batch *map_batch(struct contract_set *set, const struct batch *b,
-			       struct mapper_counts *counts)
-{
-	struct mapper *m = mapper_new();
-	struct batch_builder *w = batch_builder_new();
-	struct batch *out;
-
-	for (uint32_t i = 0; i < b->header.events; i++)
-		mapper_event(m, set, b, i, w);
-	out = batch_builder_seal(w, &b->header);
-	if (counts)
-		*counts = *mapper_get_counts(m);
-	batch_builder_free(&w);
-	mapper_free(&m);
-	return out;
-}
-
 /* The mapped line of one event under one contract; owned by the caller. */
 static char *map_text(const char *contract, const char *event)
 {
