@@ -37,7 +37,7 @@
 enum batch_flags {
 	/* may repeat events that were delivered before */
 	BATCH_REPLAY = 1 << 0,
-	/* contracts were applied: output of a transformer */
+	/* contracts were applied, by a transformer or whoever came before */
 	BATCH_MAPPED = 1 << 1,
 };
 
@@ -185,6 +185,13 @@ void batch_builder_commit(struct batch_builder *w, size_t bytes);
  */
 void batch_builder_event(struct batch_builder *w,
 			 const struct batch_event *event);
+
+/*
+ * Appends event i of b as it is: its line, and what of its key, id and type
+ * lies outside. False when the limits leave no room for it or its stream.
+ */
+bool batch_builder_copy(struct batch_builder *w, const struct batch *b,
+			uint32_t i) MUST_CHECK;
 
 uint32_t batch_builder_events(const struct batch_builder *w);
 

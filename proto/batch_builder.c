@@ -37,6 +37,11 @@ static struct pool indexes = {.lock = PTHREAD_MUTEX_INITIALIZER};
 /* slots is a hash table over names: number + 1, 0 = free. */
 #define SLOTS 1024
 
+/* A part of a payload. */
+struct slice {
+	uint32_t offset, bytes;
+};
+
 struct name {
 	uint8_t bytes;
 	char text[BATCH_STREAM_NAME_BYTES];
@@ -207,6 +212,53 @@ void batch_builder_event(struct batch_builder *w,
 		slab_grow(&w->index, at + sizeof(*event));
 	memcpy(w->index.data + at, event, sizeof(*event));
 	w->events++;
+}
+
+/* Where a slice of an event goes: with its line, or behind it. */
+static uint32_t copy_slice(struct batch_builder *w, const struct batch *b,
+			   const struct batch_event *e, uint32_t line,
+			   const struct slice *slice)
+{
+	uint32_t at;
+
+	if (!slice->bytes)
+		return 0;
+	if (slice->offset >= e->offset &&
+	    slice->offset + slice->bytes <= e->offset + e->bytes)
+		return line + (slice->offset - e->offset);
+	at = batch_builder_offset(w);
+	memcpy(batch_builder_room(w, slice->bytes), b->payload + slice->offset,
+	       slice->bytes);
+	batch_builder_commit(w, slice->bytes);
+	return at;
+}
+
+bool batch_builder_copy(struct batch_builder *w, const struct batch *b,
+			uint32_t i)
+{
+	const struct batch_event *e = &b->events[i];
+	struct batch_event copy = *e;
+
+	copy.stream = batch_builder_stream(w, b->streams[e->stream],
+					   b->stream_bytes[e->stream]);
+	if (copy.stream == BATCH_NO_STREAM ||
+	    !batch_builder_fits(w, 1,
+				(size_t)e->bytes + 1 + e->key_bytes +
+				    e->id_bytes + e->type_bytes))
+		return false;
+	copy.offset = batch_builder_offset(w);
+	memcpy(batch_builder_room(w, (size_t)e->bytes + 1),
+	       b->payload + e->offset, (size_t)e->bytes + 1);
+	batch_builder_commit(w, (size_t)e->bytes + 1);
+	copy.key_offset = copy_slice(
+	    w, b, e, copy.offset, &(struct slice){e->key_offset, e->key_bytes});
+	copy.id_offset = copy_slice(w, b, e, copy.offset,
+				    &(struct slice){e->id_offset, e->id_bytes});
+	copy.type_offset =
+	    copy_slice(w, b, e, copy.offset,
+		       &(struct slice){e->type_offset, e->type_bytes});
+	batch_builder_event(w, &copy);
+	return true;
 }
 
 uint32_t batch_builder_events(const struct batch_builder *w)

@@ -7,6 +7,8 @@
  *	source  BUS_OUT_ROWS, BUS_RESEND_ROWS, LOG_ROWS
  *	relay   BUS_IN_ROWS, BUS_OUT_ROWS
  *	sink    BUS_IN_ROWS, BUS_ORDER_ROWS, LOG_ROWS
+ *
+ * and whoever maps events has a struct mapper_counts `mapper`: MAPPER_ROWS.
  */
 #ifndef WEFT_RUN_COUNTER_ROWS_H
 #define WEFT_RUN_COUNTER_ROWS_H
@@ -57,6 +59,23 @@
 		"Batches ignored because one before them is missing."),       \
 	    COUNTER_ROW("weft_bus_stale_total", TOTAL, type, bus.stale, 1,    \
 			"Batches of a retired epoch, ignored.")
+
+#define MAPPER_ROWS(type)                                                      \
+	COUNTER_ROW("weft_events_mapped_total", TOTAL, type, mapper.mapped, 1, \
+		    "Events that their contract changed."),                    \
+	    COUNTER_ROW("weft_events_copied_total", TOTAL, type,               \
+			mapper.copied, 1, "Events taken over byte by byte."),  \
+	    COUNTER_ROW("weft_fields_masked_total", TOTAL, type,               \
+			mapper.masked, 1, "Fields masked."),                   \
+	    COUNTER_ROW("weft_fields_defaulted_total", TOTAL, type,            \
+			mapper.defaulted, 1,                                   \
+			"Fields that got their default."),                     \
+	    COUNTER_ROW("weft_fields_flagged_total", TOTAL, type,              \
+			mapper.flagged, 1,                                     \
+			"Fields that broke a rule and were flagged."),         \
+	    COUNTER_ROW("weft_fields_nulled_total", TOTAL, type,               \
+			mapper.nulled, 1,                                      \
+			"Fields that broke a rule and were set to null.")
 
 #define LOG_ROWS(type)                                                         \
 	COUNTER_ROW("weft_spool_backlog_bytes", GAUGE, type, backlog_bytes, 1, \

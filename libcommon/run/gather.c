@@ -78,7 +78,8 @@ static void find_limits(struct gather *g)
 {
 	g->limits =
 	    (struct contract_batch_limits){BATCH_MAX_EVENTS, g->target_bytes};
-	if (g->log.limits)
+	/* Only what is to be mapped yet grows. */
+	if (g->log.limits && !(g->header.flags & BATCH_MAPPED))
 		g->limits = g->log.limits(g->log.arg, g->header.contract_set);
 	if (g->limits.bytes > g->target_bytes)
 		g->limits.bytes = g->target_bytes;

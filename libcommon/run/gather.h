@@ -17,7 +17,8 @@
 struct gather_log {
 	int (*read)(void *arg, uint64_t *position, uint64_t *next,
 		    struct batch **b, struct err *err);
-	/* How large a batch of a contract set may become, or NULL. */
+	/* How large a batch of a contract set may become unless it is mapped,
+	 * or NULL. */
 	struct contract_batch_limits (*limits)(void *arg,
 					       uint64_t contract_set);
 	void *arg;

@@ -6,8 +6,9 @@
  *	/events/batch (JSON, NDJSON, CloudEvents; gzip, zstd). See
  *	/openapi.json of the running service.
  * WORK
- *	Checks each event against its contract, completes it, and appends it
- *	to the log, many requests in one commit.
+ *	Checks each event against its contract, completes, maps and masks it,
+ *	and appends it to the log, many requests in one commit. With map =
+ *	"transformer" events go to the log and on their way as they came.
  * OUT
  *	Batches in the log, sent over the raw link to the transformers.
  * GUARANTEE
@@ -133,6 +134,7 @@ static void open_group(struct collector *c)
 	struct collector_counters *counters = collector_counters(c);
 	const struct group_options options = {
 	    .batch_bytes = (size_t)conf->batch_size,
+	    .mapped = conf->map == MAP_AT_COLLECTOR,
 	    .pending_bytes = (uint64_t)conf->max_pending,
 	    .ack_timeout_us = conf->ack_timeout,
 	    .append = append,
@@ -212,6 +214,7 @@ void collector_count(struct collector *c)
 	counters->http_open = counters->http.open_connections;
 	counters->http_buffered = (int64_t)counters->http.buffered_bytes;
 	counters->waiting = group_waiting(c->group);
+	counters->mapper = *intake_get_counts(c->intake);
 	source_get_stats(c->source, &counters->spool, &counters->bus);
 	counters->backlog_bytes =
 	    (int64_t)(counters->spool.end - counters->spool.first);

@@ -155,6 +155,17 @@ bool group_has_room(const struct group *g)
 	       g->options.pending_bytes;
 }
 
+/* What is mapped grows no more; else the set says by how much it may. */
+static void find_limits(struct group *g)
+{
+	g->limits = (struct contract_batch_limits){BATCH_MAX_EVENTS,
+						   g->options.batch_bytes};
+	if (!g->options.mapped)
+		g->limits = contract_set_batch_limits(g->set);
+	if (g->limits.bytes > g->options.batch_bytes)
+		g->limits.bytes = g->options.batch_bytes;
+}
+
 struct batch_builder *group_builder(struct group *g, struct contract_set *set,
 				    const uint8_t trace[BATCH_TRACE_BYTES])
 {
@@ -164,9 +175,7 @@ struct batch_builder *group_builder(struct group *g, struct contract_set *set,
 		group_flush(g);
 		contract_set_unref(&g->set);
 		g->set = contract_set_ref(set);
-		g->limits = contract_set_batch_limits(set);
-		if (g->limits.bytes > g->options.batch_bytes)
-			g->limits.bytes = g->options.batch_bytes;
+		find_limits(g);
 	}
 	g->parts = 0;
 	g->refused = 0;
@@ -259,6 +268,7 @@ static int append(struct group *g)
 	int refused = 0;
 
 	header.contract_set = contract_set_hash(g->set);
+	header.flags = g->options.mapped ? BATCH_MAPPED : 0;
 	memcpy(header.trace, g->trace, sizeof(header.trace));
 	g->gathered = 0;
 	b = batch_builder_seal(g->builder, &header);

@@ -19,6 +19,7 @@
 /* append: as source_append(). The histogram and counts are the owner's. */
 struct group_options {
 	size_t batch_bytes;	/* appended at once when this large */
+	bool mapped;		/* events come mapped: BATCH_MAPPED */
 	uint64_t pending_bytes; /* at most so much not on disk */
 	int64_t ack_timeout_us;
 	int (*append)(void *arg, struct batch *b, uint64_t *position,

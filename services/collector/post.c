@@ -239,6 +239,7 @@ static void take_events(struct collector *c, struct http_request *r,
 	    .bytes = body.bytes,
 	    .max_events = (uint32_t)collector_conf(c)->max_events,
 	    .now_us = clock_wall_us(),
+	    .map = collector_conf(c)->map == MAP_AT_COLLECTOR,
 	    .source = key ? key_name(key) : NULL,
 	};
 

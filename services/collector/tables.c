@@ -49,6 +49,14 @@ static const struct conf_row rows[] = {
 	    "it."},
     {FIELD(idle_timeout, CONF_DURATION), .min = "1s", .max = "1h", .def = "60s",
      .doc = "How long an idle connection is kept open."},
+    {FIELD(map, CONF_CHOICE), .choices = "collector|transformer",
+     .def = "collector",
+     .doc = "Who applies contracts: masks, defaults, new names. At the "
+	    "collector it costs least, since each event is parsed there "
+	    "anyway, and nothing unmasked reaches any disk. \"transformer\" "
+	    "takes that work off the collector's core or host; its log then "
+	    "holds events as they were sent. The delivered bytes are the "
+	    "same: hosts that share events need the same pipeline.secret."},
     {FIELD(batch_size, CONF_BYTES), .min = "4KiB", .max = "1MiB",
      .def = "256KiB",
      .doc = "Events of many requests go to the log as one batch: at once "
@@ -142,6 +150,7 @@ static const struct counter_row counters[] = {
      "Bytes written to clients."},
     {"weft_http_timeouts_total", COUNTER_TOTAL, COUNTER(http.timeouts), "", 1,
      "Requests given up because they took too long."},
+    MAPPER_ROWS(struct collector_counters),
     BUS_OUT_ROWS(struct collector_counters),
     BUS_RESEND_ROWS(struct collector_counters),
     LOG_ROWS(struct collector_counters),

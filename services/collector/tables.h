@@ -4,8 +4,12 @@
 
 #include "bus/bus.h"
 #include "conf/conf.h"
+#include "contract/mapper.h"
 #include "http/server.h"
 #include "spool/spool.h"
+
+/* collector_conf.map, as its row lists them. */
+enum { MAP_AT_COLLECTOR, MAP_AT_TRANSFORMER };
 
 struct collector_conf {
 	char *listen;
@@ -31,12 +35,14 @@ struct collector_conf {
 	int64_t cache_size;	 /* bytes */
 	int64_t window;		 /* bytes in flight on one lane */
 	int64_t silence;	 /* us */
+	int map;		 /* MAP_AT_… */
 };
 
 struct collector_counters {
 	struct http_counters http;
 	struct spool_stats spool;
 	struct bus_stats bus;
+	struct mapper_counts mapper;
 	struct counter_family *received; /* source, event_type */
 	struct counter_family *failed;	 /* sink_type, error_type */
 	struct counter_histogram latency;

@@ -13,6 +13,7 @@ struct transformer_conf {
 struct transformer_counters {
 	struct bus_stats bus;
 	struct mapper_counts mapper;
+	uint64_t passed; /* events that came mapped */
 };
 
 extern const struct conf_table transformer_conf_table;

@@ -1,8 +1,10 @@
 /*
  * NAME       transformer - applies contracts to batches on their way to sinks
  * IN         link raw: batches of validated events, in lanes
- * WORK       each event is mapped, masked and completed by the contract set
- *            that its batch names; what cannot be mapped becomes a dead letter
+ * WORK       batches that their source has mapped pass as they are, shared
+ *            out by key where a sink has several instances; of others each
+ *            event is mapped, masked and completed by the contract set that
+ *            its batch names, and what cannot be mapped becomes a dead letter
  * OUT        every sink link: exactly one batch for each batch received, to
  *            every instance, holding the events whose key falls to it
  * GUARANTEE  keeps no data: it acks upstream what all sinks have on disk
@@ -11,6 +13,7 @@
  */
 #include "services/transformer/tables.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -35,6 +38,7 @@ struct transformer {
 	uint32_t outlet_count;
 	struct batch_builder *builders[BUS_MAX_PEERS];
 	uint64_t missing; /* the contract set that is waited for, 0 = none */
+	uint64_t passed;  /* events that came mapped */
 };
 
 /* Groups the endpoints, which come link by link, into outlets. */
@@ -50,18 +54,36 @@ static void find_outlets(struct transformer *state)
 	}
 }
 
+/* Where an event goes: those of one key to one instance. */
+static struct batch_builder *builder_of(const struct transformer *state,
+					const struct outlet *outlet,
+					const struct batch_event *e)
+{
+	uint32_t share =
+	    outlet->count == 1 ? 0 : (uint32_t)(e->key_hash % outlet->count);
+
+	return state->builders[outlet->first + share];
+}
+
 static void map_batch(struct transformer *state, struct contract_set *set,
 		      const struct batch *in, const struct outlet *outlet)
 {
-	for (uint32_t i = 0; i < in->header.events; i++) {
-		uint32_t share =
-		    outlet->count == 1
-			? 0
-			: (uint32_t)(in->events[i].key_hash % outlet->count);
-
+	for (uint32_t i = 0; i < in->header.events; i++)
 		mapper_event(state->mapper, set, in, i,
-			     state->builders[outlet->first + share]);
-	}
+			     builder_of(state, outlet, &in->events[i]));
+}
+
+static int slice_batch(struct transformer *state, const struct batch *in,
+		       const struct outlet *outlet, struct err *err)
+{
+	for (uint32_t i = 0; i < in->header.events; i++)
+		if (!batch_builder_copy(
+			builder_of(state, outlet, &in->events[i]), in, i))
+			return err_set(err, EBADMSG,
+				       "the events of a batch lie one over the "
+				       "other: together they are more than a "
+				       "batch");
+	return 0;
 }
 
 /* Outlets of the same width get the same batches: mapping is done once. */
@@ -122,29 +144,70 @@ static struct contract_set *find_set(struct run *run, const struct batch *in,
 	return set;
 }
 
+/* The batches of an outlet: what was collected, or those of its twin. */
+static void take_batches(struct transformer *state, const struct batch *in,
+			 const struct outlet *outlet, const struct outlet *twin,
+			 struct batch **out)
+{
+	struct batch_header header = in->header;
+
+	header.flags |= BATCH_MAPPED;
+	for (uint32_t i = 0; i < outlet->count; i++)
+		out[outlet->first + i] =
+		    twin ? batch_ref(out[twin->first + i])
+			 : batch_builder_seal(
+			       state->builders[outlet->first + i], &header);
+}
+
+/* Forgets what was made of a batch so far. */
+static void give_up(struct transformer *state, struct batch **out)
+{
+	for (uint32_t i = 0; i < state->endpoint_count; i++) {
+		batch_unref(&out[i]);
+		batch_builder_rollback(state->builders[i], 0, 0);
+	}
+}
+
+static int pass_batch(struct transformer *state, struct batch *in,
+		      struct batch **out, struct err *err)
+{
+	for (uint32_t n = 0; n < state->outlet_count; n++) {
+		const struct outlet *outlet = &state->outlets[n];
+		const struct outlet *twin = same_width(state, n);
+
+		if (outlet->count == 1) {
+			out[outlet->first] = batch_ref(in);
+			continue;
+		}
+		if (!twin && slice_batch(state, in, outlet, err) != 0) {
+			give_up(state, out);
+			return -1;
+		}
+		take_batches(state, in, outlet, twin, out);
+	}
+	state->passed += in->header.events;
+	return 0;
+}
+
 static int on_batch(void *arg, struct batch *in, struct batch **out,
 		    struct err *err)
 {
 	struct run *run = arg;
 	struct transformer *state = run_state(run);
-	struct batch_header header = in->header;
-	struct contract_set *set = find_set(run, in, err);
+	struct contract_set *set;
 
+	if (in->header.flags & BATCH_MAPPED)
+		return pass_batch(state, in, out, err);
+	set = find_set(run, in, err);
 	if (!set)
 		return -1;
-	header.flags |= BATCH_MAPPED;
 	for (uint32_t n = 0; n < state->outlet_count; n++) {
 		const struct outlet *outlet = &state->outlets[n];
 		const struct outlet *twin = same_width(state, n);
 
 		if (!twin)
 			map_batch(state, set, in, outlet);
-		for (uint32_t i = 0; i < outlet->count; i++)
-			out[outlet->first + i] =
-			    twin ? batch_ref(out[twin->first + i])
-				 : batch_builder_seal(
-				       state->builders[outlet->first + i],
-				       &header);
+		take_batches(state, in, outlet, twin, out);
 	}
 	return 0;
 }
@@ -209,6 +272,7 @@ static void stats(struct run *run)
 
 	bus_relay_get_stats(state->relay, &counters->bus);
 	counters->mapper = *mapper_get_counts(state->mapper);
+	counters->passed = state->passed;
 }
 
 static bool drain(struct run *run)
