@@ -234,6 +234,14 @@ static bool is_number(const char *text, size_t bytes)
 	       DECIMAL_NOT_A_NUMBER;
 }
 
+static bool has_exponent(const char *text, size_t bytes)
+{
+	for (size_t i = 0; i < bytes; i++)
+		if ((text[i] | 0x20) == 'e')
+			return true;
+	return false;
+}
+
 static bool check_double(const struct rule *r, const yyjson_val *v,
 			 struct finding *f)
 {
@@ -248,7 +256,7 @@ static bool check_double(const struct rule *r, const yyjson_val *v,
 		return out_of_type(r, v, f, "is longer than 400 characters");
 	/* Up to 300 digits without an exponent are always finite. */
 	if (!(r->checks & (RULE_MIN | RULE_MAX)) && bytes <= 300 &&
-	    !memchr(v->uni.str, 'e', bytes) && !memchr(v->uni.str, 'E', bytes))
+	    !has_exponent(v->uni.str, bytes))
 		return true;
 	value = strtod(v->uni.str, NULL);
 	if (!isfinite(value))

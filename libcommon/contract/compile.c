@@ -163,6 +163,13 @@ static void compile_head(struct compiler *c, const struct source *s,
 			       s->name);
 }
 
+/* Whether the index says where the value of a field lies. */
+static bool is_indexed(const struct model *m, int32_t rule)
+{
+	return (m->identity_count == 1 && rule == m->identity[0]) ||
+	       rule == m->partition_rule || rule == m->type_rule;
+}
+
 /* Fields whose text is appended when the event does not have them. */
 static void compile_filled(struct compiler *c, struct model *m)
 {
@@ -171,8 +178,10 @@ static void compile_filled(struct compiler *c, struct model *m)
 
 	m->grow_bytes = 64;
 	for (uint32_t i = 0; i < m->shape.count; i++) {
-		const struct rule *r = &m->shape.rules[i];
+		struct rule *r = (struct rule *)&m->shape.rules[i];
 
+		if (is_indexed(m, (int32_t)i))
+			r->action |= ACTION_NOTE;
 		if (r->fill.bytes || r->value == VALUE_NOW ||
 		    r->value == VALUE_UUID)
 			bit_set(filled, i);

@@ -41,6 +41,7 @@ static void compile_fill(struct compiler *c, const config_setting_t *s,
 
 	if (!fixed_text(c, s, r, &text))
 		return;
+	buf_char(&b, ',');
 	buf_append(&b, r->key.text, r->key.bytes);
 	buf_append(&b, text.text, text.bytes);
 	r->fill.bytes = b.used;
@@ -72,6 +73,7 @@ static void compile_env(struct compiler *c, const struct declared *d,
 			     d->name);
 		return;
 	}
+	buf_char(&b, ',');
 	buf_append(&b, r->key.text, r->key.bytes);
 	buf_char(&b, '"');
 	buf_json_escape(&b, value, strlen(value));

@@ -175,6 +175,17 @@ static struct shape_slot *slot_for(struct shape_slot *slots, uint32_t mask,
 	return &slots[at & mask];
 }
 
+static void take_slot(struct shape_slot *slot, const struct slice *name,
+		      int32_t rule)
+{
+	*slot = (struct shape_slot){
+	    .ends = name_ends(name->text, name->bytes),
+	    .bytes = (uint32_t)name->bytes,
+	    .rule = rule,
+	    .name = name->text,
+	};
+}
+
 static void put_slot(struct compiler *c, const config_setting_t *at,
 		     struct shape *shape, struct shape_slot *slots, uint32_t i)
 {
@@ -190,8 +201,7 @@ static void put_slot(struct compiler *c, const config_setting_t *at,
 			     "fields \"%s\" and \"%s\" both take member "
 			     "\"%s\"; one of them needs another from",
 			     shape->rules[slot->rule].name, r->name, name.text);
-	*slot =
-	    (struct shape_slot){name.text, (uint32_t)name.bytes, (int32_t)i};
+	take_slot(slot, &name, (int32_t)i);
 }
 
 static void put_paths(struct shape *shape, struct shape_slot *slots,
@@ -203,8 +213,7 @@ static void put_paths(struct shape *shape, struct shape_slot *slots,
 		    slot_for(slots, shape->slot_mask, name);
 
 		if (!slot->name)
-			*slot = (struct shape_slot){
-			    name->text, (uint32_t)name->bytes, SHAPE_CONSUMED};
+			take_slot(slot, name, SHAPE_CONSUMED);
 	}
 }
 

@@ -159,13 +159,52 @@ static enum decimal_result round_off(struct number *n, unsigned precision)
 	return n->value < limit ? DECIMAL_OK : DECIMAL_TOO_LARGE;
 }
 
+#define SHORT_DIGITS 18
+
+/*
+ * Nearly every number: few digits, no exponent, not finer than its scale. False
+ * when it may be none of that; then it is to be read with care.
+ */
+static bool parse_short(const char *text, size_t bytes, unsigned precision,
+			unsigned scale, decimal_value *value)
+{
+	bool negative = bytes && *text == '-';
+	const char *at = text + negative, *end = text + bytes, *first = at;
+	unsigned whole, fraction = 0;
+	uint64_t n = 0;
+
+	if (bytes > SHORT_DIGITS)
+		return false;
+	for (; at < end && *at >= '0' && *at <= '9'; at++)
+		n = n * 10 + (uint64_t)(*at - '0');
+	whole = (unsigned)(at - first);
+	if (whole == 0 || (*first == '0' && whole > 1))
+		return false;
+	if (at < end && *at == '.') {
+		for (at++; at < end && *at >= '0' && *at <= '9'; at++)
+			n = n * 10 + (uint64_t)(*at - '0');
+		fraction = (unsigned)(at - first) - whole - 1;
+		if (fraction == 0)
+			return false;
+	}
+	if (at < end || fraction > scale || whole + scale > precision)
+		return false;
+	*value = negative ? -(decimal_value)n : (decimal_value)n;
+	for (; fraction < scale; fraction++)
+		*value *= 10;
+	return true;
+}
+
 enum decimal_result decimal_parse(const char *text, size_t bytes,
 				  unsigned precision, unsigned scale,
 				  decimal_value *value)
 {
 	struct number n = {.at = text, .end = text + bytes};
-	enum decimal_result result = fit(&n, precision, scale);
+	enum decimal_result result;
 
+	if (parse_short(text, bytes, precision, scale, value))
+		return DECIMAL_OK;
+	result = fit(&n, precision, scale);
 	if (result == DECIMAL_OK)
 		*value = n.negative ? -n.value : n.value;
 	return result;
@@ -176,8 +215,11 @@ enum decimal_result decimal_round(const char *text, size_t bytes,
 				  decimal_value *value)
 {
 	struct number n = {.at = text, .end = text + bytes};
-	enum decimal_result result = fit(&n, precision, scale);
+	enum decimal_result result;
 
+	if (parse_short(text, bytes, precision, scale, value))
+		return DECIMAL_OK;
+	result = fit(&n, precision, scale);
 	if (result == DECIMAL_TOO_FINE)
 		result = round_off(&n, precision);
 	if (result == DECIMAL_OK)

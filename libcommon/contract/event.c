@@ -44,6 +44,7 @@ void event_reset(struct event *e)
 	e->model = NULL;
 	e->type = (struct slice){NULL, 0};
 	e->source = (struct slice){NULL, 0};
+	e->unknown_count = 0;
 	e->type_member = EVENT_NO_MEMBER;
 	e->given_count = 0;
 	e->assigned_bytes = 0;
@@ -170,6 +171,7 @@ static bool check_unknown(struct intake *in, const struct json_member *m)
 			    "contract %s has no field \"%.*s\"",
 			    in->event.model->pub.name, shown, m->name);
 	} else {
+		in->event.unknown_count += m->rule == SHAPE_UNKNOWN;
 		return true;
 	}
 	snprintf(f->field, sizeof(f->field), "%.*s", shown, m->name);
@@ -193,8 +195,7 @@ static bool check_member(struct intake *in, struct json_member *m)
 	bit_set(e->filled, (uint32_t)m->rule);
 	e->member_of[m->rule] = (uint32_t)(m - in->json.members);
 	r = &e->model->shape.rules[m->rule];
-	if (r->value != VALUE_SENT ||
-	    r->field->on_violation != CONTRACT_REJECT ||
+	if (r->value != VALUE_SENT || (r->action & ACTION_CHECK) ||
 	    (e->envelope_id && m->rule == e->model->id_rule))
 		return true;
 	return check_value(r, m->val, m->nul, &in->finding);
@@ -214,7 +215,7 @@ static bool check_gathered(struct intake *in)
 			continue;
 		bit_set(e->filled, i);
 		e->member_of[i] = EVENT_NO_MEMBER;
-		if (r->field->on_violation == CONTRACT_REJECT &&
+		if (!(r->action & ACTION_CHECK) &&
 		    !check_value(r, v, false, &in->finding))
 			return false;
 	}

@@ -32,7 +32,8 @@ struct event {
 	const struct model *model;
 	struct slice type;
 	struct slice source;
-	uint32_t type_member; /* that has the type, or EVENT_NO_MEMBER */
+	uint32_t unknown_count; /* members of no field */
+	uint32_t type_member;	/* that has the type, or EVENT_NO_MEMBER */
 	struct json_member given[EVENT_MAX_GIVEN];
 	yyjson_val given_values[EVENT_MAX_GIVEN];
 	uint32_t given_count;
@@ -109,6 +110,9 @@ bool event_map(struct intake_run *run, uint16_t stream) MUST_CHECK;
  */
 size_t event_room(const struct intake_run *run);
 size_t event_put(struct intake_run *run, char *line);
+
+/* The member of a field; NULL: it has none, a null, or one inside another. */
+const struct json_member *event_member(const struct intake *in, int32_t rule);
 
 /* What the index says of the event, as texts. */
 void event_traits(struct intake *in, struct traits *t);

@@ -46,6 +46,7 @@ static bool map_direct(struct intake_run *run)
 	struct intake *in = run->in;
 	struct event *e = &in->event;
 	struct mapper *m = in->mapper;
+	const struct model *model = e->model;
 	struct spot spots[3] = {0};
 	size_t bytes = (size_t)(e->end - e->start) + e->assigned_bytes;
 	bool plain;
@@ -56,7 +57,11 @@ static bool map_direct(struct intake_run *run)
 	m->head = e->given;
 	m->head_count = e->given_count;
 	m->sent = (struct slice){e->start, bytes};
-	memcpy(m->seen, e->seen, e->model->shape.words * sizeof(*m->seen));
+	for (uint32_t w = 0; w < model->shape.words; w++)
+		m->seen[w] = e->seen[w];
+	m->unknown_count =
+	    model->unknown == UNKNOWN_KEEP ? e->unknown_count : 0;
+	m->unknown_member = event_member(in, model->unknown_rule);
 	for (uint32_t i = 0; i < e->given_count; i++)
 		bit_set(m->seen, (uint32_t)e->given[i].rule);
 	take_spots(m, spots);

@@ -90,9 +90,7 @@ size_t event_room(const struct intake_run *run)
 	return bytes;
 }
 
-/* The member of a field, or NULL when it has none of its own. */
-static const struct json_member *member_of(const struct intake *in,
-					   int32_t rule)
+const struct json_member *event_member(const struct intake *in, int32_t rule)
 {
 	const struct event *e = &in->event;
 	uint32_t i;
@@ -109,7 +107,7 @@ static const struct json_member *member_of(const struct intake *in,
 /* The unescaped text of a field's value. */
 static struct slice value_of(const struct intake *in, int32_t rule)
 {
-	const struct json_member *m = member_of(in, rule);
+	const struct json_member *m = event_member(in, rule);
 
 	if (!m)
 		return (struct slice){NULL, 0};
@@ -169,8 +167,8 @@ void event_spots(const struct intake *in, struct spot spots[3])
 	const struct model *m = e->model;
 
 	spots[0] = spot_of(
-	    m->identity_count == 1 ? member_of(in, m->identity[0]) : NULL);
-	spots[1] = spot_of(member_of(in, m->partition_rule));
+	    m->identity_count == 1 ? event_member(in, m->identity[0]) : NULL);
+	spots[1] = spot_of(event_member(in, m->partition_rule));
 	spots[2] = spot_of(e->type_member == EVENT_NO_MEMBER
 			       ? NULL
 			       : &in->json.members[e->type_member]);

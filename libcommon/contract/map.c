@@ -39,6 +39,7 @@ static void open_member(struct line *l, const char *key, size_t bytes)
 	l->at = put(l->at, key, bytes);
 }
 
+/* Where the value of a field of the index was written; others do not matter. */
 static void note(struct mapper *m, int32_t rule, uint32_t at, uint32_t bytes)
 {
 	const struct model *model = m->model;
@@ -114,7 +115,7 @@ static void put_masked(struct mapper *m, const struct rule *r,
 		return;
 	}
 	l->at = end;
-	if (r->checks & RULE_IDENTITY)
+	if (r->action & ACTION_NOTE)
 		note(m, member->rule, (uint32_t)(value - l->start) + 1,
 		     (uint32_t)(end - value) - 2);
 }
@@ -133,7 +134,8 @@ static bool may_round(const struct rule *r, const struct json_member *member)
 static inline bool changes(const struct rule *r,
 			   const struct json_member *member)
 {
-	unsigned action = r->action & ~(unsigned)(ACTION_OBJECT | ACTION_NULL);
+	unsigned action =
+	    r->action & ~(unsigned)(ACTION_OBJECT | ACTION_NULL | ACTION_NOTE);
 
 	return action && (action != ACTION_ROUND || may_round(r, member));
 }
@@ -185,7 +187,8 @@ static void put_changed(struct mapper *m, const struct rule *r,
 	member->at = (uint32_t)(l->at - l->start);
 	l->at =
 	    put(l->at, member->value, (size_t)(member->end - member->value));
-	note_copy(m, member);
+	if (r->action & ACTION_NOTE)
+		note_copy(m, member);
 }
 
 static void put_member(struct mapper *m, struct json_member *member, bool joins)
@@ -202,6 +205,10 @@ static void put_member(struct mapper *m, struct json_member *member, bool joins)
 			bit_clear(m->seen, (uint32_t)member->rule);
 		return;
 	}
+	if (!r->action) {
+		keep(&m->line, member, joins);
+		return;
+	}
 	if (r->action & ACTION_DROP) {
 		bit_clear(m->seen, (uint32_t)member->rule);
 		return;
@@ -213,7 +220,7 @@ static void put_member(struct mapper *m, struct json_member *member, bool joins)
 		return;
 	}
 	keep(&m->line, member, joins);
-	if (r->checks & RULE_IDENTITY || member->rule == m->model->type_rule)
+	if (r->action & ACTION_NOTE)
 		note_copy(m, member);
 }
 
@@ -287,6 +294,16 @@ static void put_quoted(struct line *l, const struct rule *r, const char *text,
 	*l->at++ = '"';
 }
 
+/* A member and the comma in front, which the first one does not need. */
+static void put_text(struct line *l, const struct slice *fill)
+{
+	bool first;
+
+	flush(l);
+	first = l->at == l->start + 1;
+	l->at = put(l->at, fill->text + first, fill->bytes - first);
+}
+
 static void put_fill(struct mapper *m, const struct rule *r)
 {
 	char text[UUID_TEXT_BYTES];
@@ -298,7 +315,7 @@ static void put_fill(struct mapper *m, const struct rule *r)
 		map_uuid(m, r->name, r->name_bytes, text);
 		put_quoted(&m->line, r, text, UUID_TEXT_BYTES - 1);
 	} else {
-		open_member(&m->line, r->fill.text, r->fill.bytes);
+		put_text(&m->line, &r->fill);
 	}
 }
 
@@ -316,38 +333,35 @@ static void put_fills(struct mapper *m)
 	}
 }
 
-/* Whether a copy of the member is what its rule wants. */
-static bool is_as_wanted(struct mapper *m, const struct json_member *member)
+/* Whether a copy of each member is what its rule wants. */
+static bool are_as_wanted(const struct mapper *m,
+			  const struct json_member *members, uint32_t count)
 {
-	const struct rule *r;
+	for (uint32_t i = 0; i < count; i++) {
+		const struct json_member *member = &members[i];
+		const struct rule *r;
 
-	if (member->rule < 0) {
-		m->unknown_count += member->rule == SHAPE_UNKNOWN &&
-				    m->model->unknown == UNKNOWN_KEEP;
-		return false;
+		if (member->rule < 0)
+			return false;
+		r = &m->model->shape.rules[member->rule];
+		if (changes(r, member) || (json_is_null(member->val) &&
+					   (!r->emit_null || r->default_null)))
+			return false;
 	}
-	r = &m->model->shape.rules[member->rule];
-	if (json_is_null(member->val))
-		return r->emit_null && !r->default_null && !changes(r, member);
-	if (member->rule == m->model->unknown_rule)
-		m->unknown_member = member;
-	return !changes(r, member);
+	return true;
 }
 
-bool map_is_plain(struct mapper *m)
+bool map_is_plain(const struct mapper *m)
 {
 	const struct model *model = m->model;
-	bool plain = model->gathered_count == 0;
 
-	m->unknown_member = NULL;
-	m->unknown_count = 0;
+	if (model->gathered_count)
+		return false;
 	for (uint32_t w = 0; w < model->shape.words; w++)
-		plain &= !(model->filled[w] & ~m->seen[w]);
-	for (uint32_t i = 0; i < m->head_count; i++)
-		plain &= is_as_wanted(m, &m->head[i]);
-	for (uint32_t i = 0; i < m->json->member_count; i++)
-		plain &= is_as_wanted(m, &m->json->members[i]);
-	return plain;
+		if (model->filled[w] & ~m->seen[w])
+			return false;
+	return are_as_wanted(m, m->head, m->head_count) &&
+	       are_as_wanted(m, m->json->members, m->json->member_count);
 }
 
 size_t map_room(const struct mapper *m)

@@ -61,7 +61,7 @@ struct mapper {
 	struct spot id, key, type;
 	const struct json_member *unknown_member; /* its column as sent, or NULL
 						   */
-	uint32_t unknown_count;
+	uint32_t unknown_count;			  /* members that go there */
 	uint64_t seen[MODEL_SEEN_WORDS]; /* fields that have a member */
 };
 
@@ -81,11 +81,11 @@ bool map_parse(struct mapper *m) MUST_CHECK;
 bool map_line(struct mapper *m, struct batch_builder *w) MUST_CHECK;
 
 /*
- * The parts of map_line(), for members that are known already with their rules
- * and m->seen:
+ * The parts of map_line(), for members that are known already with their rules,
+ * m->seen, m->unknown_member and m->unknown_count:
  * True when the event can be passed byte by byte.
  */
-bool map_is_plain(struct mapper *m);
+bool map_is_plain(const struct mapper *m);
 
 /* How long the line may get. */
 size_t map_room(const struct mapper *m);

@@ -46,6 +46,8 @@ static void find_rules(struct mapper *m)
 	const struct shape *shape = &m->model->shape;
 	struct json *j = m->json;
 
+	m->unknown_member = NULL;
+	m->unknown_count = 0;
 	memset(m->seen, 0, shape->words * sizeof(*m->seen));
 	for (uint32_t i = 0; i < j->member_count; i++) {
 		struct json_member *member = &j->members[i];
@@ -54,7 +56,14 @@ static void find_rules(struct mapper *m)
 		    shape_find(shape, member->name, member->name_bytes);
 		if (member->rule >= 0)
 			bit_set(m->seen, (uint32_t)member->rule);
+		else
+			m->unknown_count += member->rule == SHAPE_UNKNOWN;
+		if (member->rule == m->model->unknown_rule &&
+		    member->rule >= 0 && !json_is_null(member->val))
+			m->unknown_member = member;
 	}
+	if (m->model->unknown != UNKNOWN_KEEP)
+		m->unknown_count = 0;
 }
 
 bool map_parse(struct mapper *m)

@@ -48,6 +48,7 @@ enum rule_action {
 	ACTION_NULL = 1 << 4,	/* default_null: a null takes the default */
 	ACTION_OBJECT = 1 << 5, /* unknown members go in here */
 	ACTION_ROUND = 1 << 6,	/* a decimal is rounded to its scale */
+	ACTION_NOTE = 1 << 7,	/* the index says where its value lies */
 };
 
 /* One path of `from`: names from the top of the event down. */
@@ -79,7 +80,8 @@ struct rule {
 	const char *name;
 	size_t name_bytes;
 	struct slice key;  /* `"name":` */
-	struct slice fill; /* `"name":default` or fixed value; 0 bytes = none */
+	struct slice fill; /* `,"name":default` or fixed value; 0 bytes = none
+			    */
 	const struct path *from; /* from_count = 0: the member of its name */
 	uint32_t from_count;
 	bool gathered; /* found by its paths after all members were seen */
@@ -98,10 +100,16 @@ struct shape {
 	const struct shape_slot *slots;
 };
 
+/* Both ends of a name; all of one of up to 16 bytes. */
+struct name_ends {
+	uint64_t first, last;
+};
+
 struct shape_slot {
-	const char *name;
-	uint32_t bytes; /* 0 = free */
+	struct name_ends ends;
+	uint32_t bytes;
 	int32_t rule;
+	const char *name; /* NULL = free */
 };
 
 enum unknown_fields { UNKNOWN_KEEP, UNKNOWN_DROP, UNKNOWN_REJECT };
@@ -195,37 +203,54 @@ static inline bool same_bytes(const char *a, const char *b, size_t bytes)
 	return same_word(a, b) && same_word(a + bytes - 8, b + bytes - 8);
 }
 
-static inline uint64_t name_hash(const char *name, size_t bytes)
+static inline struct name_ends name_ends(const char *name, size_t bytes)
 {
-	uint64_t a = 0, b = 0;
+	struct name_ends e = {0, 0};
 
 	if (bytes >= 8) {
-		memcpy(&a, name, 8);
-		memcpy(&b, name + bytes - 8, 8);
+		memcpy(&e.first, name, 8);
+		memcpy(&e.last, name + bytes - 8, 8);
 	} else if (bytes >= 4) {
-		memcpy(&a, name, 4);
-		memcpy(&b, name + bytes - 4, 4);
+		memcpy(&e.first, name, 4);
+		memcpy(&e.last, name + bytes - 4, 4);
 	} else if (bytes) {
-		a = (uint8_t)name[0];
-		b = (uint64_t)(uint8_t)name[bytes / 2] << 8 |
-		    (uint8_t)name[bytes - 1];
+		e.first = (uint8_t)name[0];
+		e.last = (uint64_t)(uint8_t)name[bytes / 2] << 8 |
+			 (uint8_t)name[bytes - 1];
 	}
-	a = (a ^ (b << 29 | b >> 35) ^ bytes) * UINT64_C(0x9e3779b97f4a7c15);
+	return e;
+}
+
+static inline uint64_t ends_hash(struct name_ends e, size_t bytes)
+{
+	uint64_t a = (e.first ^ (e.last << 29 | e.last >> 35) ^ bytes) *
+		     UINT64_C(0x9e3779b97f4a7c15);
+
 	return a ^ a >> 32;
+}
+
+static inline uint64_t name_hash(const char *name, size_t bytes)
+{
+	return ends_hash(name_ends(name, bytes), bytes);
 }
 
 /* The rule of a member, or SHAPE_UNKNOWN or SHAPE_CONSUMED. */
 static inline int32_t shape_find(const struct shape *shape, const char *name,
 				 size_t bytes)
 {
-	for (uint64_t at = name_hash(name, bytes);; at++) {
+	struct name_ends ends = name_ends(name, bytes);
+
+	for (uint64_t at = ends_hash(ends, bytes);; at++) {
 		const struct shape_slot *slot =
 		    &shape->slots[at & shape->slot_mask];
 
+		if (slot->ends.first == ends.first &&
+		    slot->ends.last == ends.last && slot->bytes == bytes &&
+		    slot->name &&
+		    (bytes <= 16 || same_bytes(slot->name, name, bytes)))
+			return slot->rule;
 		if (!slot->name)
 			return SHAPE_UNKNOWN;
-		if (slot->bytes == bytes && same_bytes(slot->name, name, bytes))
-			return slot->rule;
 	}
 }
 
