@@ -71,7 +71,8 @@ struct batch_header {
 struct batch_event {
 	uint32_t offset;
 	uint32_t bytes;
-	uint64_t key_hash; /* xxh3-64 of the key's bytes, 0 without a key */
+	uint64_t key_hash; /* xxh3-64 of the key's bytes, masked if their
+			    * contract says so; 0 without a key */
 	uint32_t key_offset;
 	uint32_t id_offset;
 	uint32_t type_offset;

@@ -110,10 +110,10 @@ const struct contract *contract_set_find(const struct contract_set *set,
 					 const char *name, size_t bytes);
 
 /*
- * How large a batch of validated events may be so that what the mapper makes of
- * it, masks, defaults and new names included, is in the limits of a batch: one
- * of fewer events and fewer bytes (as batch_bytes()) may take another event,
- * and two may be joined when the sum has no more.
+ * How large a batch of validated, unmapped events may be so that what the
+ * mapper makes of it, masks, defaults and new names included, is in the limits
+ * of a batch: one of fewer events and fewer bytes (as batch_bytes()) may take
+ * another event, and two may be joined when the sum has no more.
  */
 struct contract_batch_limits {
 	uint32_t events;

@@ -115,7 +115,7 @@ size_t event_put(struct intake_run *run, char *line);
 const struct json_member *event_member(const struct intake *in, int32_t rule);
 
 /* What the index says of the event, as texts. */
-void event_traits(struct intake *in, struct traits *t);
+void event_traits(struct intake_run *run, struct traits *t);
 
 /* Where event_put() has written them, one after the other: id, key, type. */
 void event_spots(const struct intake *in, struct spot spots[3]);

@@ -124,7 +124,7 @@ bool event_map(struct intake_run *run, uint16_t stream)
 	m->stream = stream;
 	m->behind = 0;
 	m->batch = NULL;
-	event_traits(in, &m->traits);
+	event_traits(run, &m->traits);
 	if (is_direct(in) ? map_direct(run) : map_again(run))
 		return true;
 	/* What is refused was neither masked nor completed. */

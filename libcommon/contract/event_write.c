@@ -135,13 +135,28 @@ static struct slice identity_of(struct intake *in)
 	return (struct slice){joined->data, joined->used};
 }
 
-void event_traits(struct intake *in, struct traits *t)
+/* Of a masked key nothing may be left that could be guessed from. */
+static uint64_t key_hash(const struct intake_run *run, const struct slice *key)
 {
-	const struct event *e = &in->event;
+	const struct model *m = run->in->event.model;
+	char hex[MASK_HASH_BYTES];
 
-	t->id = identity_of(in);
-	t->key = value_of(in, e->model->partition_rule);
-	t->key_hash = t->key.bytes ? XXH3_64bits(t->key.text, t->key.bytes) : 0;
+	if (!key->bytes)
+		return 0;
+	if (!(m->shape.rules[m->partition_rule].action & ACTION_MASK))
+		return XXH3_64bits(key->text, key->bytes);
+	mask_hash_cached(run->in->mapper->cache, run->set->mask_key, key->text,
+			 key->bytes, hex);
+	return XXH3_64bits(hex, sizeof(hex));
+}
+
+void event_traits(struct intake_run *run, struct traits *t)
+{
+	const struct event *e = &run->in->event;
+
+	t->id = identity_of(run->in);
+	t->key = value_of(run->in, e->model->partition_rule);
+	t->key_hash = key_hash(run, &t->key);
 	t->type = e->type;
 }
 
@@ -248,7 +263,7 @@ static bool write_line(struct intake_run *run, struct batch_event *entry)
 				   entry->bytes, BATCH_MAX_EVENT_BYTES);
 	line[entry->bytes] = '\n';
 	batch_builder_commit(w, entry->bytes + 1);
-	event_traits(in, &t);
+	event_traits(run, &t);
 	event_spots(in, spots);
 	entry->id_bytes = (uint16_t)t.id.bytes;
 	entry->key_bytes = (uint16_t)t.key.bytes;

@@ -1,5 +1,6 @@
 /*
- * The mapper: applies contracts to validated events, as the transformer does.
+ * The mapper: applies contracts to validated events that intake has not mapped,
+ * as the transformer does.
  * A pure function of the event, the set and the batch's created-at: the same
  * input gives the same bytes.
  */

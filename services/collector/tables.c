@@ -56,7 +56,7 @@ static const struct conf_row rows[] = {
 	    "anyway, and nothing unmasked reaches any disk. \"transformer\" "
 	    "takes that work off the collector's core or host; its log then "
 	    "holds events as they were sent. The delivered bytes are the "
-	    "same: hosts that share events need the same pipeline.secret."},
+	    "same, where all hosts have the same pipeline.secret."},
     {FIELD(batch_size, CONF_BYTES), .min = "4KiB", .max = "1MiB",
      .def = "256KiB",
      .doc = "Events of many requests go to the log as one batch: at once "

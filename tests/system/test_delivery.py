@@ -86,7 +86,22 @@ def post(pipeline, event, timeout=30):
 
 # --- what arrives ---------------------------------------------------------------
 
-def test_a_run_reconciles_exactly(pipeline, load):
+@pytest.fixture(params=["collector", "transformer"])
+def mapped_at(pipeline, request):
+    """Who applies contracts: what is delivered is the same."""
+    pipeline.sections["collector"]["map"] = request.param
+    return request.param
+
+
+def counter(pipeline, name, service):
+    """The value of a counter as metrics serves it."""
+    text = requests.get(pipeline.metrics_url + "/metrics", timeout=10).text
+    return sum(float(line.split()[-1]) for line in text.splitlines()
+               if line.startswith(f"{name}{{") and
+               f'service="{service}"' in line)
+
+
+def test_a_run_reconciles_exactly(pipeline, load, mapped_at):
     pipeline.start()
     run = load("--count", 30000, "--bad-share", 0.02, "--seed", 7)
     report = run.finish()
@@ -96,6 +111,54 @@ def test_a_run_reconciles_exactly(pipeline, load):
     found = wait_delivered(pipeline, run.acknowledged())
     assert sorted(found) == sorted(run.acknowledged())
     assert len(found) == report["accepted"]
+    wait_for(lambda: counter(pipeline, "weft_events_mapped_total", mapped_at)
+             == report["accepted"])
+    other = {"collector": "transformer", "transformer": "collector"}[mapped_at]
+    assert counter(pipeline, "weft_events_mapped_total", other) == 0
+
+
+def test_sinks_of_several_instances_share_the_events(pipeline, load, mapped_at):
+    assert mapped_at
+    pipeline.services[2]["instances"] = 3
+    pipeline.start()
+    run = load("--count", 20000)
+    report = run.finish()
+    found = wait_delivered(pipeline, run.acknowledged())
+    assert len(found) == report["accepted"]
+    owners = {}
+    for path in pipeline.out_dir.glob("order-*.ndjson"):
+        instance = path.name.split("-")[1]
+        for line in path.read_text().splitlines():
+            key = json.loads(line).get("order_id")
+            owners.setdefault(key, set()).add(instance)
+    owners.pop(None, None)
+    assert set.union(*owners.values()) == set(
+        path.name.split("-")[1] for path in pipeline.out_dir.iterdir())
+    assert len(set.union(*owners.values())) == 3
+    assert all(len(instances) == 1 for instances in owners.values())
+
+
+def test_who_maps_may_change_while_events_wait(pipeline):
+    """What the log holds unmapped is mapped, what it holds mapped is passed."""
+    name = "Zoë"
+    pipeline.sections["collector"]["map"] = "transformer"
+    pipeline.start()
+    assert pipeline.ctl("stop", "transformer").code == 0
+    for where in ("collector", "transformer", "collector"):
+        assert post(pipeline, {"event_type": "order.placed", "order_id": "O",
+                               "customer_name": name}).status_code == 202
+        pipeline.sections["collector"]["map"] = where
+        pipeline.write_config()
+        assert pipeline.ctl("restart", "collector").code == 0
+    assert pipeline.ctl("start", "transformer").code == 0
+    events = wait_for(lambda: len(pipeline.delivered()) == 3 and
+                      pipeline.delivered(), what=pipeline.logs)
+    secret = (pipeline.state_dir / "secret").read_text().strip().encode()
+    wanted = hmac.new(secret, name.encode(), hashlib.sha256).hexdigest()
+    assert [event["customer_name"] for event in events] == [wanted] * 3
+    assert all(event["environment"] == "production" for event in events)
+    wait_for(lambda: counter(pipeline, "weft_events_passed_total",
+                             "transformer") == 1)
 
 
 def post_lines(pipeline, lines, timeout=60):
@@ -104,7 +167,7 @@ def post_lines(pipeline, lines, timeout=60):
                          timeout=timeout)
 
 
-def test_events_that_grow_by_far_arrive(pipeline):
+def test_events_that_grow_by_far_arrive(pipeline, mapped_at):
     """Mapped, one request of 10,000 such events is 35 MB: no single batch."""
     contracts = pipeline.folder / "contracts"
     shutil.copytree(ROOT / "etc" / "contracts", contracts)
@@ -130,7 +193,7 @@ def test_events_that_grow_by_far_arrive(pipeline):
     assert pipeline.process("transformer.0")["restarts"] == 0
 
 
-def test_many_small_events_in_one_request_arrive(pipeline):
+def test_many_small_events_in_one_request_arrive(pipeline, mapped_at):
     pipeline.sections["collector"] |= {"max_events": 50000}
     pipeline.start()
     lines = ['{"event_type":"product.viewed"}'] * 49000
@@ -253,7 +316,7 @@ def test_console_prints_each_event_on_a_line(pipeline):
         "O-1", 'tricky "quoted" \\ \u2028', "O-3"]
 
 
-def test_names_leave_only_as_keyed_hashes(pipeline):
+def test_names_leave_only_as_keyed_hashes(pipeline, mapped_at):
     pipeline.start()
     answer = post(pipeline, {
         "event_type": "order.placed", "order_id": "O-1",
@@ -265,6 +328,12 @@ def test_names_leave_only_as_keyed_hashes(pipeline):
                          ("customer_email", "l@example.com")):
         assert event[field] == hmac.new(secret, value.encode(),
                                         hashlib.sha256).hexdigest()
+    wait_for(lambda: counter(pipeline, "weft_fields_masked_total", mapped_at)
+             == 2)
+    on_disk = {path.relative_to(pipeline.state_dir).parts[0]
+               for path in pipeline.state_dir.rglob("*") if path.is_file()
+               and b"l@example.com" in path.read_bytes()}
+    assert on_disk == (set() if mapped_at == "collector" else {"collector.0"})
 
 
 # --- kills under load -------------------------------------------------------------

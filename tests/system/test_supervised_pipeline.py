@@ -185,6 +185,7 @@ def test_a_contract_set_that_is_elsewhere_is_named(pipeline, folder):
     place = folder / "contracts"
     shutil.copytree(ROOT / "etc" / "contracts", place)
     pipeline.sections["pipeline"]["contracts"] = place
+    pipeline.sections["collector"]["map"] = "transformer"
     pipeline.start()
     assert pipeline.ctl("stop", "transformer").code == 0
     assert post(pipeline, 1).status_code == 202

@@ -668,6 +668,102 @@ static void test_builder_fits(void **state)
 	batch_builder_free(&w);
 }
 
+static void expect_slice(const struct batch *b, uint32_t offset, uint32_t bytes,
+			 const char *wanted)
+{
+	assert_int_equal(bytes, strlen(wanted));
+	assert_memory_equal(b->payload + offset, wanted, bytes);
+}
+
+/* A batch whose second event has its id behind its line. */
+static struct batch *to_copy(void)
+{
+	struct batch_builder *w = batch_builder_new();
+	struct batch_event e;
+	struct batch *b;
+
+	put(w, "first", "{\"k\":\"a\"}", "a");
+	e = put(w, "second", "{\"k\":\"b\",\"type\":1}", "b");
+	e.type_offset = e.offset + 2;
+	e.type_bytes = 1;
+	e.id_offset = batch_builder_offset(w);
+	e.id_bytes = 4;
+	e.version = 7;
+	e.key_hash = 99;
+	memcpy(batch_builder_room(w, 4), "id-b", 4);
+	batch_builder_commit(w, 4);
+	batch_builder_event(w, &e);
+	b = batch_builder_seal(w, &sample_header);
+	batch_builder_free(&w);
+	return b;
+}
+
+static void test_builder_copies_events_as_they_are(void **state)
+{
+	struct batch_builder *w = batch_builder_new();
+	char name[BATCH_STREAM_NAME_BYTES + 1];
+	struct batch *from = to_copy(), *b, *opened;
+	const struct batch_event *e;
+	struct wire wire;
+	struct err err;
+
+	(void)state;
+	assert_true(batch_builder_copy(w, from, 2));
+	assert_true(batch_builder_copy(w, from, 0));
+	b = batch_builder_seal(w, &sample_header);
+	wire_from(&wire, b);
+	opened =
+	    batch_open(&wire.h, wire.index, wire.payload, NULL, NULL, &err);
+	assert_non_null(opened);
+	assert_int_equal(opened->header.events, 2);
+	assert_int_equal(opened->stream_count, 2);
+	e = &opened->events[0];
+	assert_string_equal(batch_stream(opened, e->stream, name), "second");
+	expect_slice(opened, e->offset, e->bytes, "{\"k\":\"b\",\"type\":1}");
+	expect_slice(opened, e->key_offset, e->key_bytes, "b");
+	expect_slice(opened, e->type_offset, e->type_bytes, "k");
+	expect_slice(opened, e->id_offset, e->id_bytes, "id-b");
+	assert_true(e->key_offset > e->offset);
+	assert_true(e->key_offset < e->offset + e->bytes);
+	assert_int_equal(e->version, 7);
+	assert_int_equal(e->key_hash, 99);
+	e = &opened->events[1];
+	assert_string_equal(batch_stream(opened, e->stream, name), "first");
+	expect_slice(opened, e->offset, e->bytes, "{\"k\":\"a\"}");
+	expect_slice(opened, e->key_offset, e->key_bytes, "a");
+	assert_int_equal(e->id_bytes, 0);
+	batch_unref(&opened);
+	batch_unref(&b);
+	batch_unref(&from);
+	wire_free(&wire);
+	batch_builder_free(&w);
+}
+
+/* On the wire events may lie one over the other; copied they cannot. */
+static void test_builder_copies_no_more_than_fits(void **state)
+{
+	struct batch_builder *w = batch_builder_new();
+	struct batch_event e = {.bytes = BATCH_MAX_LINE_BYTES};
+	struct batch *from;
+	char *line;
+
+	(void)state;
+	line = batch_builder_room(w, (size_t)e.bytes + 1);
+	memset(line, ' ', e.bytes);
+	line[e.bytes] = '\n';
+	batch_builder_commit(w, (size_t)e.bytes + 1);
+	e.stream = batch_builder_stream(w, "s", 1);
+	for (int i = 0; i < 5; i++)
+		batch_builder_event(w, &e);
+	from = batch_builder_seal(w, &sample_header);
+	for (uint32_t i = 0; i < 3; i++)
+		assert_true(batch_builder_copy(w, from, i));
+	assert_false(batch_builder_copy(w, from, 3));
+	assert_int_equal(batch_builder_events(w), 3);
+	batch_unref(&from);
+	batch_builder_free(&w);
+}
+
 static void test_relabel_shares_the_body(void **state)
 {
 	struct batch_header other = {.lane = {.epoch = 9, .number = 3},
@@ -806,6 +902,8 @@ int main(void)
 	    cmocka_unit_test(test_builder_rolls_back),
 	    cmocka_unit_test(test_builder_streams),
 	    cmocka_unit_test(test_builder_fits),
+	    cmocka_unit_test(test_builder_copies_events_as_they_are),
+	    cmocka_unit_test(test_builder_copies_no_more_than_fits),
 	    cmocka_unit_test(test_relabel_shares_the_body),
 	    cmocka_unit_test(test_references_from_several_threads),
 	    cmocka_unit_test(test_memory_comes_back_from_another_thread),

@@ -32,11 +32,12 @@ static int append(void *arg, struct batch *b, uint64_t *position,
 	return 0;
 }
 
-static void fake_open(struct fake *f, size_t batch_bytes)
+static void fake_open_mapped(struct fake *f, size_t batch_bytes, bool mapped)
 {
 	struct http_options http = default_options();
 	struct group_options options = {
 	    .batch_bytes = batch_bytes,
+	    .mapped = mapped,
 	    .pending_bytes = 10000,
 	    .ack_timeout_us = 1000000,
 	    .append = append,
@@ -56,6 +57,11 @@ static void fake_open(struct fake *f, size_t batch_bytes)
 		fail_msg("%s", buf_str(&report.lines));
 	contract_report_free(&report);
 	f->group = group_new(&options);
+}
+
+static void fake_open(struct fake *f, size_t batch_bytes)
+{
+	fake_open_mapped(f, batch_bytes, false);
 }
 
 static void fake_close(struct fake *f)
@@ -302,6 +308,30 @@ static void a_large_request_lies_in_several_batches(void **state)
 	fake_close(&f);
 }
 
+/* Batches appended of 10,000 small events, all in one request. */
+static uint64_t batches_of_small_events(bool mapped)
+{
+	struct fake f;
+	uint64_t count;
+
+	fake_open_mapped(&f, 1 << 20, mapped);
+	add_events(&f, 10000, 2);
+	group_flush(f.group);
+	count = f.count;
+	for (uint64_t i = 0; i < count; i++)
+		assert_int_equal(f.appended[i]->header.flags,
+				 mapped ? BATCH_MAPPED : 0);
+	fake_close(&f);
+	return count;
+}
+
+static void what_is_mapped_grows_no_more(void **state)
+{
+	(void)state;
+	assert_int_equal(batches_of_small_events(true), 1);
+	assert_true(batches_of_small_events(false) > 1);
+}
+
 static void a_request_that_ends_with_a_batch_waits_for_it(void **state)
 {
 	struct buf body = {0};
@@ -471,6 +501,7 @@ int main(void)
 	    cmocka_unit_test(large_batches_do_not_wait),
 	    cmocka_unit_test(a_refusing_log_refuses_the_waiting),
 	    cmocka_unit_test(a_large_request_lies_in_several_batches),
+	    cmocka_unit_test(what_is_mapped_grows_no_more),
 	    cmocka_unit_test(a_request_that_ends_with_a_batch_waits_for_it),
 	    cmocka_unit_test(a_request_refused_midway_says_so),
 	    cmocka_unit_test(a_hanging_disk_gives_no_2xx),

@@ -296,6 +296,13 @@ static void keeps_to_the_events_of_the_set(void **state)
 	assert_int_equal(next, 400);
 	assert_int_equal(b->header.events, 6);
 	batch_unref(&b);
+	/* Mapped ones grow no more, whatever their set may do to others. */
+	for (int i = 0; i < RECORDS; i++)
+		f.batches[i]->header.flags |= BATCH_MAPPED;
+	next = 0;
+	assert_int_equal(read_at(g, &position, &next, &b), 1);
+	assert_int_equal(b->header.events, 21);
+	batch_unref(&b);
 	/* What was sent once is given again as it was. */
 	next = 500;
 	assert_int_equal(read_at(g, &position, &next, &b), 1);

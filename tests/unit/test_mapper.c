@@ -1,5 +1,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 #include <yyjson.h>
 
 #include "contract/mapper.h"
@@ -482,6 +484,7 @@ static void a_masked_key_is_masked_in_the_index_too(void **state)
 	assert_int_equal(e->key_bytes, 64);
 	assert_memory_equal(out->payload + e->key_offset, hex, 64);
 	assert_int_equal(e->key_hash, t->batch->events[0].key_hash);
+	assert_int_equal(e->key_hash, XXH3_64bits(hex, 64));
 	assert_int_equal(e->id_bytes, 64);
 	assert_null(memmem(out->payload, out->header.payload_bytes, "jane", 4));
 	batch_unref(&out);
