@@ -23,7 +23,7 @@ struct slot {
 };
 
 struct mask_cache {
-	struct slot slots[CACHE_SLOTS];
+	struct slot *slots; /* NULL until something is masked */
 };
 
 static void pad_state(const uint8_t *secret, size_t bytes, uint8_t pad,
@@ -105,8 +105,11 @@ struct mask_cache *mask_cache_new(void)
 
 void mask_cache_free(struct mask_cache **cache)
 {
+	if (*cache && (*cache)->slots)
+		explicit_bzero((*cache)->slots,
+			       CACHE_SLOTS * sizeof(*(*cache)->slots));
 	if (*cache)
-		explicit_bzero(*cache, sizeof(**cache));
+		free((*cache)->slots);
 	free(*cache);
 	*cache = NULL;
 }
@@ -121,6 +124,8 @@ void mask_hash_cached(struct mask_cache *cache, const struct mask_key *key,
 		mask_hash(key, value, bytes, hex);
 		return;
 	}
+	if (!cache->slots)
+		cache->slots = xcalloc(CACHE_SLOTS, sizeof(*cache->slots));
 	slot = &cache->slots[XXH3_64bits(value, bytes) % CACHE_SLOTS];
 	if (slot->serial != key->serial || slot->bytes != bytes ||
 	    memcmp(slot->value, value, bytes) != 0) {
