@@ -106,6 +106,7 @@ int duck_open(struct duck **d, const struct duck_options *options,
 	if (set_options(config, options, err) < 0)
 		goto out;
 	*d = xcalloc(1, sizeof(**d));
+	(*d)->temp_dir = xstrdup(options->temp_dir);
 	result = open_database(*d, config, err);
 	if (result < 0)
 		duck_close(d);
@@ -121,8 +122,14 @@ void duck_close(struct duck **d)
 	duckdb_disconnect(&(*d)->connection);
 	duckdb_close(&(*d)->db);
 	duck_tables_free(*d);
+	free((*d)->temp_dir);
 	free(*d);
 	*d = NULL;
+}
+
+const char *duck_temp_dir(const struct duck *d)
+{
+	return d->temp_dir;
 }
 
 /* DuckDB's text in one line. */

@@ -11,6 +11,7 @@ struct duck_table;
 struct duck {
 	duckdb_database db;
 	duckdb_connection connection;
+	char *temp_dir;
 	struct duck_table *tables; /* registered ones, newest first */
 	bool rows_failed;	   /* some table's fill did, with rows_err */
 	struct err rows_err;
