@@ -8,6 +8,7 @@
 #       own files names them in a line such as
 #       "LINK: services/collector/accept.c services/collector/reply.c"
 #   tests/preload/<x>.c                one LD_PRELOAD shim each
+#   tests/tools/<x>.c                  one program each, for system tests
 #
 # V=1 shows the commands. BUILD= OPT= SANITIZE= DEFINES= choose a build, such as
 # make BUILD=build/chaos DEFINES=-DWEFT_FAILPOINTS.
@@ -90,12 +91,14 @@ UNIT_SRC := $(wildcard tests/unit/test_*.c)
 MICRO_SRC := tests/bench/micro_contract.c \
 	$(addprefix services/generator/,events.c families.c members.c)
 PRELOAD_SRC := $(wildcard tests/preload/*.c)
+TOOLS_SRC := $(wildcard tests/tools/*.c)
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 LIB := $(BUILD)/lib/libweft.a
 TABLES := $(BUILD)/lib/libtables.a
 UNIT := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
 PRELOAD := $(PRELOAD_SRC:tests/preload/%.c=$(BUILD)/tests/preload/%.so)
+TOOLS := $(TOOLS_SRC:tests/tools/%.c=$(BUILD)/tests/%)
 
 .PHONY: all help
 all: $(PROGRAMS) ## build everything
@@ -124,7 +127,7 @@ $(LIB) $(TABLES):
 	@rm -f $@
 	@ar rcs $@ $(filter %.o,$^)
 
-$(PROGRAMS) $(UNIT): | $(DUCKDB_BUILT)
+$(PROGRAMS) $(UNIT) $(TOOLS): | $(DUCKDB_BUILT)
 $(BUILD)/libexec/weft/lib/libduckdb.so: $(DUCKDB)/lib/libduckdb.so
 	@mkdir -p $(@D)
 	@ln -sf $(abspath $<) $@
@@ -157,6 +160,11 @@ $(BUILD)/tests/preload/%.so: tests/preload/%.c $(FLAGS)
 	@echo "  CC    $<"
 	$(Q)$(CC) -D_GNU_SOURCE -std=c11 -g -O1 $(WARN) -fPIC -shared -o $@ $< -ldl
 
+$(TOOLS): $(BUILD)/tests/%: $(BUILD)/obj/tests/tools/%.o $(LIB)
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
 # --- tests -------------------------------------------------------------------
 
 .PHONY: check check-unit check-system check-slow check-distros asan tsan \
@@ -172,12 +180,12 @@ check: ## all quick tests, with their own set-up
 	@$(MAKE) -j$(JOBS) BUILD=$(BUILD) lint
 	@$(RUN_TESTS) --unit $(UNIT) --system
 
-programs-of-tests: $(UNIT) $(PRELOAD)
+programs-of-tests: $(UNIT) $(PRELOAD) $(TOOLS)
 
 check-unit: $(T_UNIT) ## unit tests only (T=name runs one)
 	@$(RUN_TESTS) --unit $(T_UNIT)
 
-check-system: all $(PRELOAD) ## system tests only (T=word selects)
+check-system: all $(PRELOAD) $(TOOLS) ## system tests only (T=word selects)
 	@$(RUN_TESTS) --system $(if $(T),-k '$(T)')
 
 check-slow: valgrind ## valgrind, and the tests marked slow
@@ -307,4 +315,4 @@ clean: ## remove what was built
 	rm -rf $(BUILD)
 
 -include $(patsubst %.c,$(BUILD)/obj/%.d,$(LIB_SRC) $(TABLE_SRC) \
-	$(SERVICE_SRC) $(UNIT_SRC) $(MICRO_SRC))
+	$(SERVICE_SRC) $(UNIT_SRC) $(MICRO_SRC) $(TOOLS_SRC))
