@@ -52,12 +52,20 @@ static int parse_primitive(struct parser *p, struct column *c, const char *text)
 		const char *name;
 		enum column_type type;
 	} types[] = {
-	    {"string", COLUMN_STRING},	     {"integer", COLUMN_INT},
-	    {"long", COLUMN_LONG},	     {"double", COLUMN_DOUBLE},
-	    {"boolean", COLUMN_BOOLEAN},     {"date", COLUMN_DATE},
-	    {"timestamp", COLUMN_TIMESTAMP}, {"byte", COLUMN_OTHER},
-	    {"short", COLUMN_OTHER},	     {"float", COLUMN_OTHER},
-	    {"binary", COLUMN_OTHER},	     {"timestamp_ntz", COLUMN_OTHER},
+	    {"string", COLUMN_STRING},
+	    {"integer", COLUMN_INT},
+	    {"long", COLUMN_LONG},
+	    {"double", COLUMN_DOUBLE},
+	    {"boolean", COLUMN_BOOLEAN},
+	    {"date", COLUMN_DATE},
+	    {"timestamp", COLUMN_TIMESTAMP},
+	    {"byte", COLUMN_OTHER},
+	    {"short", COLUMN_OTHER},
+	    {"float", COLUMN_OTHER},
+	    {"binary", COLUMN_OTHER},
+	    /* Of a column that never had a value. */
+	    {"void", COLUMN_OTHER},
+	    {"timestamp_ntz", COLUMN_OTHER},
 	};
 	char why[128];
 

@@ -281,6 +281,24 @@ def test_column_names_with_special_characters_are_appended_to(table):
         {"a b": 2, "ü%\"'": "y", "c.d": False}]
 
 
+def test_columns_of_types_that_we_do_not_write_stay_as_they_are(table):
+    data = pyarrow.table({"small": pyarrow.array([1], pyarrow.int32()),
+                          "text": ["t1"], "void": pyarrow.nulls(1),
+                          "byte": pyarrow.array([1], pyarrow.int8()),
+                          "float": pyarrow.array([0.5], pyarrow.float32()),
+                          "bytes": [b"\x00\xff"]})
+    deltalake.write_deltalake(table.path, data)
+    before = table.judge().schema().to_json()
+    table.append(2, 1, SMALL | {"new": "long"},
+                 small_sql(2) + ", 7::BIGINT AS new")
+    after = json.loads(table.judge().schema().to_json())["fields"]
+    assert after[:-1] == json.loads(before)["fields"]
+    rows = table.rows().sort_by("small").to_pylist()
+    assert rows[0]["bytes"] == b"\x00\xff" and rows[0]["new"] is None
+    assert rows[1] == {"small": 2, "text": "t2", "void": None, "byte": None,
+                       "float": None, "bytes": None, "new": 7}
+
+
 # --- many at once ---
 
 def test_64_processes_that_commit_at_once_lose_nothing(table):

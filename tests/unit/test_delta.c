@@ -402,6 +402,48 @@ static void a_bad_commit_leaves_no_half_state(void **state)
 	delta_close(&t);
 }
 
+/* The same damage in each run. */
+static uint32_t chance(uint32_t *seed, uint32_t below)
+{
+	*seed = *seed * 1664525 + 1013904223;
+	return (*seed >> 8) % below;
+}
+
+static void damage_is_an_error_and_no_more(void **state)
+{
+	static const char log[] =
+	    PROTOCOL METADATA_OF(FIELD("x", "long"), "\"x\"", "\"k\":\"v\"")
+		ADD("a%20b") ADD("file:///lake/Tables/t/c") REMOVE("a%20b")
+		    TXN("app", "12");
+	uint32_t seed = 7;
+	int opened = 0;
+
+	(void)state;
+	for (int i = 0; i < 20000; i++) {
+		char text[sizeof(log)];
+		uint32_t bytes = sizeof(log) - 1;
+		struct delta *t;
+		struct err err;
+
+		memcpy(text, log, bytes);
+		for (uint32_t n = 1 + chance(&seed, 3); n > 0; n--)
+			text[chance(&seed, bytes)] =
+			    (char)chance(&seed, chance(&seed, 2) ? 256 : 64);
+		if (chance(&seed, 4) == 0)
+			bytes = chance(&seed, bytes);
+		memory_write(m, "Tables/t/_delta_log/00000000000000000000.json",
+			     text, bytes);
+		memory_write(m, "Tables/t/_delta_log/_last_checkpoint", text,
+			     bytes);
+		if (delta_open(&t, &m->store, NULL, "Tables/t", &err) == 0)
+			opened++;
+		else
+			assert_true(*err.text && err.code != 0);
+		delta_close(&t);
+	}
+	assert_in_range(opened, 1, 19999);
+}
+
 struct told {
 	struct buf text;
 	uint32_t most;
@@ -469,6 +511,7 @@ int main(void)
 	    TEST(refreshing_reads_only_what_is_new),
 	    TEST(a_table_made_anew_is_loaded_anew),
 	    TEST(a_bad_commit_leaves_no_half_state),
+	    TEST(damage_is_an_error_and_no_more),
 	    TEST(history_tells_the_newest_first),
 	};
 
