@@ -280,8 +280,10 @@ int delta_checkpoint_read(struct delta *t, struct delta_state *s,
 			     "table %s: its checkpoint at version %" PRId64
 			     " has no protocol or no metaData",
 			     t->path, c->version);
-	if (rc == 0)
+	if (rc == 0) {
 		s->version = c->version;
+		s->hash = 0;
+	}
 	buf_free(&name);
 	return rc;
 }

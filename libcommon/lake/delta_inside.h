@@ -87,6 +87,7 @@ struct txn {
 struct delta_state {
 	int64_t version;    /* -1: nothing was read */
 	int64_t checkpoint; /* the newest one's version, or -1 */
+	uint64_t hash;	    /* of the version's commit; 0: was not read */
 	cJSON *protocol, *metadata;
 	bool fresh_schema; /* metadata came since the last settling */
 	struct schema *schema;
@@ -106,7 +107,6 @@ struct delta {
 	bool pinned; /* an older version */
 	/* A version whose commit may or may not be ours, or -1. */
 	int64_t doubt;
-	int64_t checked_mono_us;
 };
 
 void delta_state_free(struct delta_state *s);

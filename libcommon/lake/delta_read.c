@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "base/log.h"
 #include "lake/delta_inside.h"
 
@@ -150,7 +149,6 @@ static int reload(struct delta *t, struct err *err)
 	delta_state_free(&t->s);
 	t->s = s;
 	t->broken = false;
-	t->checked_mono_us = clock_mono_us();
 	return 0;
 }
 
@@ -269,7 +267,6 @@ int delta_refresh(struct delta *t, struct err *err)
 			rc = delta_state_settle(t, &t->s, err);
 		if (rc != 0)
 			delta_spoil(t);
-		t->checked_mono_us = clock_mono_us();
 	}
 	delta_log_listing_free(&l);
 	return rc;

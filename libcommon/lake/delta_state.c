@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "base/alloc.h"
 #include "lake/delta_inside.h"
@@ -320,6 +321,7 @@ int delta_state_commit(struct delta *t, struct delta_state *s, int64_t version,
 		at = stop ? stop + 1 : end;
 	}
 	s->version = version;
+	s->hash = XXH3_64bits(data->data, data->used);
 	return 0;
 }
 

@@ -11,9 +11,9 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "base/failpoint.h"
 #include "base/uuid.h"
 #include "lake/delta_inside.h"
@@ -22,9 +22,6 @@
  * table has far too many writers. */
 #define ATTEMPTS_MOST	 1000
 #define SAME_BYTES_TRIES 3
-/* The next version is normally free for the one writer of a table. Now and
- * then it looks first: the table may be gone, or its log cleaned up. */
-#define CHECK_EVERY_US INT64_C(60000000)
 
 enum try {
 	TRY_DONE,  /* committed by us */
@@ -61,13 +58,29 @@ static bool settled(const struct delta *t, const struct delta_commit *c,
 	return false;
 }
 
-/* Looks whether others committed, where a commit would not tell. */
+/*
+ * What others committed shows when the next version is not free. What would
+ * not show is that the table was dropped, or made anew: a commit of ours would
+ * then lie behind a gap. So the last version we know must still be the same.
+ */
 static int prepare(struct delta *t, struct err *err)
 {
-	if (!t->broken && t->s.version >= 0 &&
-	    clock_mono_us() - t->checked_mono_us < CHECK_EVERY_US)
-		return 0;
-	return delta_refresh(t, err);
+	struct buf data = {0};
+	int rc = 0;
+
+	if (!t->broken && t->s.version >= 0) {
+		rc = delta_log_get(t, t->s.version, &data, err);
+		if (rc == 0 && t->s.hash &&
+		    t->s.hash != XXH3_64bits(data.data, data.used))
+			delta_spoil(t);
+		/* Or was its commit cleaned up? The listing tells. */
+		if (rc != 0 && err->code == ENOENT)
+			rc = delta_refresh(t, err);
+	}
+	if (rc == 0 && (t->broken || t->s.version < 0))
+		rc = delta_refresh(t, err);
+	buf_free(&data);
+	return rc;
 }
 
 /*
@@ -157,11 +170,11 @@ static enum try attempt(struct delta *t, const struct delta_commit *commit,
 static enum try attempts(struct delta *t, const struct delta_commit *commit,
 			 enum delta_result *result, bool *mine, struct err *err)
 {
+	if (prepare(t, err) != 0)
+		return TRY_FAILED;
 	for (int i = 0; i < ATTEMPTS_MOST; i++) {
 		enum try rc;
 
-		if (prepare(t, err) != 0)
-			return TRY_FAILED;
 		if (settled(t, commit, result, mine))
 			return TRY_DONE;
 		rc = attempt(t, commit, err);

@@ -43,7 +43,8 @@ struct memory {
 	size_t fate_count, fate_at;
 	char *late_name;
 	struct buf late;
-	int gets_fail; /* how many of the next gets have no answer */
+	/* How many gets go well, and how many have no answer behind them. */
+	int gets_well, gets_fail;
 	int puts, gets, lists;
 	/* Called before a put acts: what others do in between. */
 	void (*meanwhile)(struct memory *m);
@@ -145,7 +146,9 @@ static inline int memory_get(struct store *s, const char *name, size_t limit,
 	const struct memory_file *f = memory_find(m, name);
 
 	m->gets++;
-	if (m->gets_fail && m->gets_fail--)
+	if (m->gets_well)
+		m->gets_well--;
+	else if (m->gets_fail && m->gets_fail--)
 		return no_answer(err);
 	if (!f)
 		return err_set(err, ENOENT, "%s is not there", name);

@@ -124,7 +124,7 @@ static void the_first_commit_makes_the_table(void **state)
 	assert_int_equal(delta_file_count(t), 1);
 }
 
-static void a_quiet_table_costs_one_put_a_commit(void **state)
+static void a_quiet_table_costs_a_get_and_a_put_a_commit(void **state)
 {
 	(void)state;
 	begin_with(PROTOCOL METADATA);
@@ -140,7 +140,8 @@ static void a_quiet_table_costs_one_put_a_commit(void **state)
 	assert_int_equal(delta_version(t), 5);
 	assert_string_equal(live_files(t), "f0 f1 f2 f3 f4");
 	assert_int_equal(m->puts, 5);
-	assert_int_equal(m->gets + m->lists, 0);
+	assert_int_equal(m->gets, 5);
+	assert_int_equal(m->lists, 0);
 }
 
 static void new_columns_come_with_metadata(void **state)
@@ -328,6 +329,50 @@ static void a_place_that_moved_below_is_told(void **state)
 	commits(DELTA_COMMITTED, true);
 }
 
+/* --- tables that are not what they were --- */
+
+static void drop_table(void)
+{
+	while (m->count) {
+		struct memory_file *f = &m->files[--m->count];
+
+		free(f->name);
+		buf_free(&f->data);
+	}
+}
+
+static void a_table_that_was_dropped_is_begun_anew(void **state)
+{
+	(void)state;
+	begin_with(PROTOCOL METADATA);
+	commits(DELTA_COMMITTED, true);
+	drop_table();
+	commit.txn_from = commit.txn_version++;
+	add.name = "next";
+	/* Rows that were in it may be wanted again. */
+	commits(DELTA_MOVED, false);
+	assert_int_equal(delta_txn(t, "weft/l/t"), -1);
+	commit.txn_from = -1;
+	commits(DELTA_COMMITTED, true);
+	assert_int_equal(delta_version(t), 0);
+	assert_string_equal(live_files(t), "next");
+}
+
+static void a_table_that_was_replaced_is_read_anew(void **state)
+{
+	(void)state;
+	begin_with(PROTOCOL METADATA);
+	commits(DELTA_COMMITTED, true);
+	put_log(m, 0, PROTOCOL METADATA_OF(FIELD("z", "long"), "", ""));
+	put_log(m, 1, ADD("theirs"));
+	commit.txn_from = commit.txn_version++;
+	commits(DELTA_MOVED, false);
+	assert_string_equal(live_files(t), "theirs");
+	commit.txn_from = -1;
+	commits(DELTA_COMMITTED, true);
+	assert_int_equal(schema_count(delta_schema(t)), 2);
+}
+
 /* --- answers that are lost --- */
 
 static void a_lost_answer_is_read_back(void **state)
@@ -391,7 +436,7 @@ static void what_cannot_be_read_back_is_uncertain(void **state)
 	(void)state;
 	begin_with(PROTOCOL METADATA);
 	fate(FATE_ANSWER_LOST);
-	m->gets_fail = 1;
+	m->gets_well = m->gets_fail = 1;
 	fails(true, true, "no answer");
 	commits(DELTA_ALREADY, true);
 	assert_int_equal(times_added(), 1);
@@ -403,7 +448,7 @@ static void uncertainty_stays_until_it_is_settled(void **state)
 	begin_with(PROTOCOL METADATA);
 	fate(FATE_ANSWER_LOST);
 	fate(FATE_REFUSED);
-	m->gets_fail = 1;
+	m->gets_well = m->gets_fail = 1;
 	fails(true, true, "no answer");
 	/* Refused for certain now, but what of the first? */
 	fails(true, true, "no answer");
@@ -417,7 +462,7 @@ static void without_a_txn_its_files_tell(void **state)
 	commit.app_id = NULL;
 	begin_with(PROTOCOL METADATA);
 	fate(FATE_ANSWER_LOST);
-	m->gets_fail = 1;
+	m->gets_well = m->gets_fail = 1;
 	fails(true, true, "no answer");
 	commits(DELTA_ALREADY, true);
 	assert_int_equal(times_added(), 1);
@@ -460,7 +505,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(the_first_commit_makes_the_table),
-	    TEST(a_quiet_table_costs_one_put_a_commit),
+	    TEST(a_quiet_table_costs_a_get_and_a_put_a_commit),
 	    TEST(new_columns_come_with_metadata),
 	    TEST(tables_that_we_cannot_serve_are_refused),
 	    TEST(appending_is_what_append_only_is_for),
@@ -471,6 +516,8 @@ int main(void)
 	    TEST(a_table_that_cannot_be_read_any_more_stops_us),
 	    TEST(what_another_life_committed_is_not_committed_twice),
 	    TEST(a_place_that_moved_below_is_told),
+	    TEST(a_table_that_was_dropped_is_begun_anew),
+	    TEST(a_table_that_was_replaced_is_read_anew),
 	    TEST(a_lost_answer_is_read_back),
 	    TEST(a_lost_request_is_made_again),
 	    TEST(a_lost_answer_to_a_lost_race_is_a_lost_race),
