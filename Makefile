@@ -88,8 +88,9 @@ LIB_SRC := $(wildcard libcommon/*/*.c proto/*.c)
 TABLE_SRC := services/kinds.c $(wildcard services/*/tables.c)
 SERVICE_SRC := $(filter-out $(TABLE_SRC),$(wildcard services/*/*.c))
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
-MICRO_SRC := tests/bench/micro_contract.c \
-	$(addprefix services/generator/,events.c families.c members.c)
+MICRO_SRC := tests/bench/micro_contract.c tests/bench/micro_rows.c
+MICRO_MORE := $(addprefix services/generator/,events.c families.c members.c)
+MICRO := $(MICRO_SRC:tests/bench/%.c=$(BUILD)/tests/%)
 PRELOAD_SRC := $(wildcard tests/preload/*.c)
 TOOLS_SRC := $(wildcard tests/tools/*.c)
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
@@ -220,7 +221,7 @@ valgrind: ## unit tests under valgrind
 
 # --- to see it work, and what it costs ----------------------------------------
 
-.PHONY: demo bench bench-contract
+.PHONY: demo bench bench-contract bench-rows
 demo: ## set up, build, run the pipeline on events, reconcile every count
 	@BUILD=$(BUILD) scripts/demo
 
@@ -232,7 +233,11 @@ bench: ## CPU-seconds per million events of each process
 bench-contract: $(BUILD)/tests/micro_contract ## CPU time of intake and mapper alone
 	@$<
 
-$(BUILD)/tests/micro_contract: $(call objects,$(MICRO_SRC)) $(LIB)
+bench-rows: $(BUILD)/tests/micro_rows ## CPU time of Parquet from mapped events alone
+	@$<
+
+$(MICRO): $(BUILD)/tests/%: $(BUILD)/obj/tests/bench/%.o \
+		$(call objects,$(MICRO_MORE)) $(LIB) | $(DUCKDB_BUILT)
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)

@@ -11,6 +11,8 @@
 #include "base/text.h"
 #include "lake/duck.h"
 
+#define DAY_US INT64_C(86400000000)
+
 struct stats {
 	const cJSON *columns;
 	uint32_t leaves; /* seen so far */
@@ -64,6 +66,8 @@ static bool put_time(const char *text, bool up, struct buf *out)
 	at_us -= over;
 	if (up && over)
 		at_us += 1000;
+	if (at_us >= clock_days(10000, 1, 1) * DAY_US)
+		return false;
 	clock_format(at_us, written);
 	/* "….123000Z" */
 	buf_printf(out, "\"%.23sZ\"", written);

@@ -392,6 +392,8 @@ static void odd_bounds_are_left_out(void **state)
 	expect_bounds("boolean", "\"min\":\"2\"", none);
 	expect_bounds("date", "\"min\":\"infinity\"", none);
 	expect_bounds("timestamp", "\"min\":\"infinity\"", none);
+	expect_bounds("timestamp", "\"max\":\"9999-12-31 23:59:59.999999+00\"",
+		      none);
 	expect_bounds("float", "\"min\":\"1\",\"max\":\"2\"", none);
 	expect_bounds("string", "\"min\":1", none);
 	expect_bounds("string", "\"null_count\":\"3\"",
