@@ -28,6 +28,9 @@
 #include "base/log.h"
 #include "services/kinds.h"
 
+/* A few commits of a fast disk. */
+#define GATHER_US 1000
+
 const char *collector_unready(struct collector *c, const char **code)
 {
 	*code = "not_ready";
@@ -73,11 +76,20 @@ static void on_failed(void *arg, const struct err *err)
 	c->disk_fails = true;
 }
 
+static void on_gather(void *arg)
+{
+	(void)arg; /* on_turn() comes next */
+}
+
 static bool on_turn(void *arg)
 {
 	struct collector *c = arg;
+	int64_t again_us = group_turn(c->group);
 
-	return group_turn(c->group);
+	if (again_us > 0)
+		loop_timer_set(run_loop(c->run), &c->gather,
+			       clock_mono_us() + again_us);
+	return again_us == 0;
 }
 
 /* ---- init ---- */
@@ -137,6 +149,7 @@ static void open_group(struct collector *c)
 	    .mapped = conf->map == MAP_AT_COLLECTOR,
 	    .pending_bytes = (uint64_t)conf->max_pending,
 	    .ack_timeout_us = conf->ack_timeout,
+	    .gather_us = GATHER_US,
 	    .append = append,
 	    .arg = c,
 	    .latency = &counters->latency,
@@ -145,6 +158,7 @@ static void open_group(struct collector *c)
 	};
 
 	c->group = group_new(&options);
+	c->gather = (struct loop_timer){.fn = on_gather};
 	c->turn = (struct loop_hook){.fn = on_turn, .arg = c};
 	loop_hook_add(run_loop(c->run), &c->turn);
 }
@@ -247,8 +261,10 @@ static void fini(struct run *run)
 	struct collector *c = run_state(run);
 	struct collector_counters *counters = run_counters(run);
 
-	if (c->group)
+	if (c->group) {
 		loop_hook_del(run_loop(run), &c->turn);
+		loop_timer_cancel(run_loop(run), &c->gather);
+	}
 	group_free(&c->group);
 	http_server_close(&c->http);
 	source_close(&c->source);

@@ -32,6 +32,7 @@ struct collector {
 	struct keys *keys;
 	struct intake *intake;
 	struct loop_hook turn;
+	struct loop_timer gather; /* another turn, though nothing came */
 	bool disk_fails;
 	struct buf openapi; /* made for the contracts of openapi_set */
 	uint64_t openapi_set;

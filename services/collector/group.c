@@ -13,8 +13,6 @@
 #define NOT_APPENDED	UINT64_MAX
 #define KEPT_TICKETS	4096
 #define KEPT_BODY_BYTES 4096
-/* A commit waits at most this long for requests that keep coming. */
-#define GATHER_US INT64_C(1000)
 
 /* A request that waits; the answer is ready. */
 struct ticket {
@@ -50,6 +48,9 @@ struct group {
 	uint64_t last_position; /* of the last batch that was appended */
 	uint32_t gathered;	/* events at the last turn, 0 = just begun */
 	int64_t gather_mono_us; /* when they were first seen */
+	uint32_t answered;	/* requests, by the last commit */
+	int64_t commit_us;	/* what the last commit took */
+	int64_t append_mono_us; /* when the one under way was appended */
 	/* Of the request whose events are being put into the builder: */
 	uint32_t parts; /* batches appended */
 	int refused;	/* why one was not, or 0 */
@@ -250,6 +251,8 @@ static void add_flight(struct group *g, uint64_t position, size_t bytes)
 {
 	struct flight *f = xmalloc(sizeof(*f));
 
+	if (!g->flights)
+		g->append_mono_us = clock_mono_us();
 	f->next = NULL;
 	f->position = position;
 	f->bytes = bytes;
@@ -308,26 +311,40 @@ void group_flush(struct group *g)
 	memset(g->trace, 0, sizeof(g->trace));
 }
 
-bool group_turn(struct group *g)
+/* How long to go on collecting, 0 = not at all. */
+static int64_t gather_us(const struct group *g, bool more)
+{
+	if (more)
+		return g->options.gather_us;
+	if (g->waiting >= g->answered)
+		return 0;
+	return g->commit_us < g->options.gather_us ? g->commit_us
+						   : g->options.gather_us;
+}
+
+int64_t group_turn(struct group *g)
 {
 	uint32_t events = batch_builder_events(g->builder);
-	int64_t now_us;
+	int64_t now_us, left_us;
+	bool more = events != g->gathered;
 
 	if (g->flights || !events)
-		return false;
+		return -1;
 	now_us = clock_mono_us();
 	if (!g->gathered)
 		g->gather_mono_us = now_us;
-	if (events != g->gathered && now_us - g->gather_mono_us < GATHER_US) {
-		g->gathered = events;
-		return true;
-	}
+	g->gathered = events;
+	left_us = g->gather_mono_us + gather_us(g, more) - now_us;
+	if (left_us > 0)
+		return more ? 0 : left_us;
 	group_flush(g);
-	return false;
+	return -1;
 }
 
 static void land(struct group *g, uint64_t durable)
 {
+	if (g->flights && g->flights->position < durable)
+		g->commit_us = clock_mono_us() - g->append_mono_us;
 	while (g->flights && g->flights->position < durable) {
 		struct flight *f = g->flights;
 
@@ -341,6 +358,8 @@ static void land(struct group *g, uint64_t durable)
 
 void group_durable(struct group *g, uint64_t durable, int64_t now_mono_us)
 {
+	uint32_t before = g->waiting;
+
 	land(g, durable);
 	while (g->first && g->first->position < durable) {
 		struct ticket *t = pop_ticket(g);
@@ -351,6 +370,8 @@ void group_durable(struct group *g, uint64_t durable, int64_t now_mono_us)
 			     t->body.used);
 		give_ticket(g, t);
 	}
+	if (g->waiting < before)
+		g->answered = before - g->waiting;
 }
 
 void group_expire(struct group *g, int64_t now_mono_us)

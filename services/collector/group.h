@@ -1,9 +1,9 @@
 /*
  * Group commit: events of many requests become one batch of the log, and each
  * request is answered when the log says that its batch is on disk. The clock is
- * the disk: a batch is appended when the commit before it ended and a look at
- * the connections brings no more requests, or when it is large. Loop thread
- * only.
+ * the disk: a batch is appended when the commit before it ended and those who
+ * were answered by it have sent again, or do not soon, or when it is large. A
+ * request that is alone never waits. Loop thread only.
  */
 #ifndef WEFT_SERVICES_COLLECTOR_GROUP_H
 #define WEFT_SERVICES_COLLECTOR_GROUP_H
@@ -22,6 +22,7 @@ struct group_options {
 	bool mapped;		/* events come mapped: BATCH_MAPPED */
 	uint64_t pending_bytes; /* at most so much not on disk */
 	int64_t ack_timeout_us;
+	int64_t gather_us; /* a commit waits for more at most this long */
 	int (*append)(void *arg, struct batch *b, uint64_t *position,
 		      struct err *err);
 	void *arg;
@@ -66,11 +67,12 @@ void group_wait(struct group *g, struct http_request *r, unsigned status,
 
 /*
  * Before each wait: appends what was collected, unless a commit is under way or
- * something came since the last turn. Then more is likely on its way, as those
- * who were just answered send again, and one commit for all costs less: true
- * asks for a turn that does not wait. A millisecond in all, at most.
+ * more is likely to come: something came since the last turn, or fewer requests
+ * than were just answered, whose clients send again. One commit for all costs
+ * less. It waits no longer for them than a commit takes, nor than gather_us.
+ * Gives the microseconds in which it is to be called again, -1 = no need.
  */
-bool group_turn(struct group *g);
+int64_t group_turn(struct group *g);
 
 /* Appends it in any case: before the contracts change, and to drain. */
 void group_flush(struct group *g);

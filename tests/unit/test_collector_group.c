@@ -4,6 +4,9 @@
 
 #include "services/collector/group.h"
 
+/* Longer than a loaded machine stops a test. */
+#define GATHER_US 200000
+
 #define MAX_APPENDS 32
 
 /* A log of batches, durable when the test says so. */
@@ -39,6 +42,7 @@ static void fake_open_mapped(struct fake *f, size_t batch_bytes, bool mapped)
 	    .batch_bytes = batch_bytes,
 	    .mapped = mapped,
 	    .pending_bytes = 10000,
+	    .gather_us = GATHER_US,
 	    .ack_timeout_us = 1000000,
 	    .append = append,
 	    .arg = f,
@@ -120,7 +124,7 @@ static void post(struct fake *f, struct client *c, size_t bytes, int64_t now_us)
 /* As the loop does while no request comes. */
 static void quiet_turns(struct fake *f)
 {
-	while (group_turn(f->group))
+	while (group_turn(f->group) >= 0)
 		;
 }
 
@@ -177,20 +181,21 @@ static void gathers_while_requests_keep_coming(void **state)
 
 	(void)state;
 	fake_open(&f, 5000);
-	assert_false(group_turn(f.group));
+	assert_int_equal(group_turn(f.group), -1);
 	post(&f, &c[0], 100, 1);
-	assert_true(group_turn(f.group));
+	assert_int_equal(group_turn(f.group), 0);
 	post(&f, &c[1], 100, 1);
-	assert_true(group_turn(f.group));
+	assert_int_equal(group_turn(f.group), 0);
 	assert_int_equal(f.count, 0);
-	assert_false(group_turn(f.group));
+	assert_int_equal(group_turn(f.group), -1);
 	assert_int_equal(f.count, 1);
 	assert_int_equal(f.appended[0]->header.events, 2);
 	group_durable(f.group, 1000, 2);
-	/* However many come, it is a matter of a millisecond. */
+	/* However many come, it is a matter of GATHER_US. */
 	for (int64_t began = clock_mono_us(); f.count == 1;) {
 		assert_true(clock_mono_us() - began < 5000000);
 		add_event(&f, 10, NULL);
+		world_turn(&f.w);
 		group_turn(f.group);
 	}
 	group_durable(f.group, 2000, 2);
@@ -202,6 +207,56 @@ static void gathers_while_requests_keep_coming(void **state)
 	client_expect(&f.w, &c[2], 202, NULL);
 	for (int i = 0; i < 3; i++)
 		client_close(&c[i]);
+	fake_close(&f);
+}
+
+/* Waits for as many as were just answered, no longer than a commit took. */
+static void waits_for_those_who_were_answered(void **state)
+{
+	struct client c[4];
+	struct fake f;
+	int64_t began, left_us;
+
+	(void)state;
+	fake_open(&f, 5000);
+	post(&f, &c[0], 100, 1);
+	post(&f, &c[1], 100, 1);
+	group_flush(f.group);
+	began = clock_mono_us();
+	while (clock_mono_us() - began < 2000) /* a slow disk */
+		;
+	group_durable(f.group, 1000, 2);
+	post(&f, &c[2], 100, 1);
+	assert_int_equal(group_turn(f.group), 0);
+	left_us = group_turn(f.group);
+	assert_true(left_us > 0 && left_us <= GATHER_US);
+	assert_int_equal(f.count, 1);
+	post(&f, &c[3], 100, 1);
+	assert_int_equal(group_turn(f.group), 0);
+	assert_int_equal(group_turn(f.group), -1);
+	assert_int_equal(f.count, 2);
+	assert_int_equal(f.appended[1]->header.events, 2);
+	group_durable(f.group, 2000, 2);
+	for (int i = 0; i < 4; i++) {
+		client_expect(&f.w, &c[i], 202, NULL);
+		client_close(&c[i]);
+	}
+	/* One of two comes back: it is not kept waiting for the other. */
+	post(&f, &c[0], 100, 1);
+	began = clock_mono_us();
+	quiet_turns(&f);
+	assert_true(clock_mono_us() - began < 1000000);
+	assert_int_equal(f.count, 3);
+	group_durable(f.group, 3000, 2);
+	/* And one that is alone is not kept at all. */
+	post(&f, &c[1], 100, 1);
+	assert_int_equal(group_turn(f.group), 0);
+	assert_int_equal(group_turn(f.group), -1);
+	group_durable(f.group, 4000, 2);
+	for (int i = 0; i < 2; i++) {
+		client_expect(&f.w, &c[i], 202, NULL);
+		client_close(&c[i]);
+	}
 	fake_close(&f);
 }
 
@@ -498,6 +553,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(answers_when_durable_and_not_before),
 	    cmocka_unit_test(gathers_while_requests_keep_coming),
+	    cmocka_unit_test(waits_for_those_who_were_answered),
 	    cmocka_unit_test(large_batches_do_not_wait),
 	    cmocka_unit_test(a_refusing_log_refuses_the_waiting),
 	    cmocka_unit_test(a_large_request_lies_in_several_batches),
