@@ -271,7 +271,7 @@ static void test_a_lost_rename_brings_nothing_back(void **state)
 static void test_a_lost_rename_of_the_only_segment(void **state)
 {
 	struct log_test *t = *state;
-	uint64_t base, end, bases[MANY], got[MANY];
+	uint64_t base, end, bases[MANY], got[MANY] = {0};
 	char *now, *before;
 
 	begin_over(t, &base);
@@ -313,8 +313,8 @@ static void test_a_file_that_failed_is_not_used_again(void **state)
 	append(t, next++, RECORD_EVENTS, EVENT_BYTES);
 	wait_durable(t);
 	assert_int_equal(t->failed, 1);
-	next = fill(t, next, 3);
-	segment_files(t, bases);
+	fill(t, next, 3);
+	assert_int_equal(segment_files(t, bases), 3);
 	assert_int_equal(inode_of(t, 0), failed);
 	spool_free_before(t->spool, bases[1]);
 	assert_int_equal(checkpoint(t), 0);
@@ -362,7 +362,7 @@ static void test_a_disk_that_gets_full_has_no_spares(void **state)
 	WAIT_FOR(t, t->failed > 0);
 	assert_int_equal(spare_files(t), 0);
 	wait_durable(t);
-	next = fill(t, next, segment_files(t, bases) + 1);
+	fill(t, next, segment_files(t, bases) + 1);
 	/* Nor are any made on one that is. */
 	faults.taken_kib = (1 << 20) - 400; /* of a GiB */
 	segment_files(t, bases);
