@@ -14,14 +14,15 @@
 
 /* What is free in the log before a request is looked at. */
 #define COLLECTOR_ROOM_BYTES (1u << 20)
-#define COLLECTOR_CELL_BYTES 128
+#define COLLECTOR_CELL_BYTES 44
+#define COLLECTOR_CELLS	     64
 
-/* The series counted last: most events are like the one before. */
-struct last_cell {
+/* A series of `received` that was counted before: its labels, and where. */
+struct known_cell {
+	int64_t *cell; /* NULL: none */
+	uint32_t type_bytes, source_bytes;
 	char type[COLLECTOR_CELL_BYTES];
 	char source[COLLECTOR_CELL_BYTES];
-	size_t type_bytes, source_bytes;
-	int64_t *cell;
 };
 
 struct collector {
@@ -36,8 +37,8 @@ struct collector {
 	bool disk_fails;
 	struct buf openapi; /* made for the contracts of openapi_set */
 	uint64_t openapi_set;
-	struct buf reply; /* scratch */
-	struct last_cell last;
+	struct buf reply;			  /* scratch */
+	struct known_cell cells[COLLECTOR_CELLS]; /* by a hash of the type */
 	struct intake_result result;
 };
 

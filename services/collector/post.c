@@ -159,33 +159,48 @@ static const uint8_t *trace_of(const struct http_request *r,
 
 /* ---- counting ---- */
 
-static bool same(const char *kept, size_t kept_bytes, const char *text,
+static bool same(const char *kept, uint32_t kept_bytes, const char *text,
 		 size_t bytes)
 {
 	return kept_bytes == bytes && memcmp(kept, text, bytes) == 0;
+}
+
+/* Types differ most at their ends; two that meet cost a look-up each time. */
+static uint32_t cell_slot(const char *type, size_t bytes)
+{
+	uint64_t last = bytes;
+
+	if (bytes >= sizeof(last))
+		memcpy(&last, type + bytes - sizeof(last), sizeof(last));
+	last = (last ^ bytes) * UINT64_C(0x9e3779b97f4a7c15);
+	return (uint32_t)(last >> 32) % COLLECTOR_CELLS;
 }
 
 static void count_accepted(struct collector *c, const char *type,
 			   size_t type_size, const char *source,
 			   size_t source_size)
 {
-	struct last_cell *l = &c->last;
+	struct known_cell *known = &c->cells[cell_slot(type, type_size)];
 	struct counter_label labels[] = {{source, source_size},
 					 {type, type_size}};
+	int64_t *cell;
 
-	if (!l->cell || !same(l->type, l->type_bytes, type, type_size) ||
-	    !same(l->source, l->source_bytes, source, source_size)) {
-		l->cell = counter_cell(collector_counters(c)->received, labels);
-		l->type_bytes = l->source_bytes = SIZE_MAX;
-		if (type_size < COLLECTOR_CELL_BYTES &&
-		    source_size < COLLECTOR_CELL_BYTES) {
-			memcpy(l->type, type, type_size);
-			memcpy(l->source, source, source_size);
-			l->type_bytes = type_size;
-			l->source_bytes = source_size;
-		}
+	if (known->cell &&
+	    same(known->type, known->type_bytes, type, type_size) &&
+	    same(known->source, known->source_bytes, source, source_size)) {
+		++*known->cell;
+		return;
 	}
-	++*l->cell;
+	cell = counter_cell(collector_counters(c)->received, labels);
+	++*cell;
+	if (type_size > COLLECTOR_CELL_BYTES ||
+	    source_size > COLLECTOR_CELL_BYTES)
+		return;
+	known->cell = cell;
+	known->type_bytes = (uint32_t)type_size;
+	known->source_bytes = (uint32_t)source_size;
+	memcpy(known->type, type, type_size);
+	memcpy(known->source, source, source_size);
 }
 
 static void count_failed(struct collector *c, const char *code)

@@ -576,9 +576,41 @@ static void one_body_may_lie_in_several_batches(void **state)
 	batch_builder_free(&s.w);
 }
 
+/* Wherever a line break may stand, none is left in a line. */
+static void a_line_break_anywhere_is_left_out(void **state)
+{
+	static const char event[] =
+	    "[{\"event_type\":\"order.placed\",\"event_source\":\"s\",\"a\":1,"
+	    "\"b\":[1,[],{},\"x\",{\"c\":null,\"d\":{\"e\":true,\"f\":[2,3]}}],"
+	    "\"g\":{\"h\":\"i\",\"j\":-1.5}},{\"event_type\":"
+	    "\"order.placed\",\"data\":{\"k\":{\"l\":[],\"m\":0}}}]";
+	uint32_t taken = 0;
+
+	(void)state;
+	for (size_t i = 0; i + 1 < sizeof(event); i++) {
+		char body[sizeof(event) + 1];
+		struct taken *t;
+
+		memcpy(body, event, i);
+		body[i] = i % 2 ? '\n' : '\r';
+		memcpy(body + i + 1, event + i, sizeof(event) - i);
+		t = take_text(set, INTAKE_BATCH, body);
+		for (uint32_t k = 0; k < t->batch->header.events; k++) {
+			char *line = line_of(t->batch, k);
+
+			assert_null(strpbrk(line, "\r\n"));
+			free(line);
+		}
+		taken += t->result.accepted;
+		taken_free(&t);
+	}
+	assert_true(taken > 100);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_line_break_anywhere_is_left_out),
 	    cmocka_unit_test(one_body_may_lie_in_several_batches),
 	    cmocka_unit_test(an_event_keeps_its_bytes_and_is_indexed),
 	    cmocka_unit_test(id_time_and_source_are_assigned_when_missing),
