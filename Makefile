@@ -35,7 +35,7 @@ comma := ,
 # --- flags -------------------------------------------------------------------
 
 PACKAGES := libzmq libczmq libcjson libconfig yyjson libllhttp openssl \
-	libxxhash libzstd zlib libisal rdkafka libcurl
+	libxxhash libzstd zlib libisal rdkafka libcurl expat
 PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 PKG_LIBS := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null)
 # DuckDB comes from scripts/deps/fetch. Programs find it beside them, in the

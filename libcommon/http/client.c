@@ -170,6 +170,7 @@ static size_t take_body(char *data, size_t size, size_t count, void *arg)
 }
 
 /* Before each request on a connection, also one that is sent again. */
+// NOLINTNEXTLINE(readability-non-const-parameter): libcurl's own type
 static int note_attempt(void *arg, char *ip, char *local_ip, int port,
 			int local_port)
 {

@@ -1,0 +1,32 @@
+/*
+ * Opening the store of a lake's URL, be it a folder or a container of Azure
+ * Blob Storage.
+ */
+#ifndef WEFT_LAKE_STORE_BLOB_H
+#define WEFT_LAKE_STORE_BLOB_H
+
+#include "azure/blob.h"
+#include "lake/store.h"
+
+/*
+ * A container or a folder in it; `options` as for blob_open(). No network is
+ * used: a wrong key is told by the first call. Files come in the order in
+ * which the service sorts names.
+ */
+int store_open_blob(struct store **s, const char *url,
+		    const struct blob_options *options,
+		    struct err *err) MUST_CHECK;
+
+/*
+ * By what the URL is: file:///FOLDER or an absolute path is a local folder,
+ * anything else a container; options->identity NULL: there is no identity,
+ * which a container needs.
+ */
+int store_open(struct store **s, const char *url,
+	       const struct blob_options *options, struct err *err) MUST_CHECK;
+
+/* What store_open() would refuse; makes and asks nothing. */
+int store_check(const char *url, const struct blob_options *options,
+		struct err *err) MUST_CHECK;
+
+#endif
