@@ -158,7 +158,7 @@ static int get(struct store *s, const char *name, struct err *err)
 	int rc = store_get(s, name, 64 << 20, &data, err);
 
 	if (rc == 0)
-		fwrite(data.data, 1, data.used, stdout);
+		fwrite(buf_str(&data), 1, data.used, stdout);
 	buf_free(&data);
 	return rc;
 }
