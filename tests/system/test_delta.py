@@ -3,6 +3,7 @@ we read and go on with what delta-rs writes."""
 import datetime
 import decimal
 import json
+import os
 import subprocess
 
 import deltalake
@@ -46,25 +47,32 @@ def row_sql(i):
 class Table:
     """One table of a lake in a folder."""
 
+    options = None
+
     def __init__(self, root, name="Tables/t"):
         self.root, self.name = root, name
         self.path = str(root / name)
 
-    def command(self, *args):
-        return [str(DRIVER), str(self.root), args[0], self.name,
-                *map(str, args[1:])]
+    def start(self, *args):
+        return subprocess.Popen(
+            [DRIVER, str(self.root), args[0], self.name, *map(str, args[1:])],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env=self.environment())
+
+    def environment(self):
+        return None
 
     def run(self, *args):
-        done = subprocess.run(self.command(*args), capture_output=True,
-                              text=True, timeout=60)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        process = self.start(*args)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+        return out
 
     def fails(self, *args):
-        done = subprocess.run(self.command(*args), capture_output=True,
-                              text=True, timeout=60)
-        assert done.returncode == 1, done.stdout
-        return done.stderr
+        process = self.start(*args)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 1, out
+        return err
 
     def show(self, *version):
         return json.loads(self.run("show", *version))
@@ -80,7 +88,8 @@ class Table:
 
     def judge(self, version=None):
         """The table as delta-rs has it."""
-        return deltalake.DeltaTable(self.path, version=version)
+        return deltalake.DeltaTable(self.path, version=version,
+                                    storage_options=self.options)
 
     def rows(self, version=None):
         return self.judge(version).to_pyarrow_table()
@@ -94,9 +103,40 @@ class Table:
         return ours
 
 
+class BlobTable(Table):
+    """The same in a container of the storage server, which our side may reach
+    by way of a proxy."""
+
+    def __init__(self, server, proxy=None):
+        self.name = "Tables/t"
+        self.server, self.container = server, server.unique("delta")
+        server.make_container(self.container)
+        self.path = f"az://{self.container}/a lake/{self.name}"
+        self.options = server.storage_options()
+        at = server.url_at(proxy.port) if proxy else server.url
+        self.root = f"{at}/{self.container}/a%20lake"
+
+    def environment(self):
+        return {**{k: v for k, v in os.environ.items()
+                   if not k.lower().endswith("_proxy")},
+                "STORE_KEY": self.server.key}
+
+    def same_files(self):
+        ours, theirs = self.show(), self.judge()
+        assert ours["version"] == theirs.version()
+        assert sorted(f["name"].rpartition("/")[2] for f in ours["files"]) \
+            == sorted(u.rpartition("/")[2] for u in theirs.file_uris())
+        return ours
+
+
 @pytest.fixture
 def table(tmp_path):
     return Table(tmp_path)
+
+
+@pytest.fixture
+def blob_table(azurite):
+    return BlobTable(azurite)
 
 
 # --- what we write ---
@@ -301,21 +341,74 @@ def test_columns_of_types_that_we_do_not_write_stay_as_they_are(table):
 
 # --- many at once ---
 
-def test_64_processes_that_commit_at_once_lose_nothing(table):
-    each = 5
-    racers = [subprocess.Popen(table.command("race", f"app{i}", each),
-                               stdout=subprocess.PIPE, text=True)
-              for i in range(64)]
+def expect_race(table, writers, each):
+    """Every commit of all writers lands once, at a version of its own."""
+    racers = [table.start("race", f"app{i}", each) for i in range(writers)]
     lines = []
     for r in racers:
-        lines += r.communicate(timeout=120)[0].splitlines()
-        assert r.returncode == 0
+        out, err = r.communicate(timeout=110)
+        assert r.returncode == 0, err
+        lines += out.splitlines()
     versions = sorted(int(line.split()[1]) for line in lines)
-    assert versions == list(range(64 * each))
+    assert versions == list(range(writers * each))
     assert all(line.startswith("committed") for line in lines)
     judge = table.judge()
-    assert judge.version() == 64 * each - 1
+    assert judge.version() == writers * each - 1
     names = sorted(u.rpartition("/")[2] for u in judge.file_uris())
-    assert names == sorted(f"app{i}-{n}.parquet" for i in range(64)
+    assert names == sorted(f"app{i}-{n}.parquet" for i in range(writers)
                            for n in range(each))
     table.same_files()
+
+
+def test_64_processes_that_commit_at_once_lose_nothing(table):
+    expect_race(table, 64, 5)
+
+
+def test_64_processes_that_commit_at_once_lose_nothing_in_azure(blob_table):
+    expect_race(blob_table, 64, 1)
+
+
+# --- in Azure ---
+
+def test_a_table_in_azure_is_shared_with_delta_rs(blob_table):
+    table = blob_table
+    for i in range(3):
+        table.append(i, 1, SMALL, small_sql(i))
+    deltalake.write_deltalake(table.path, arrow([3]), mode="append",
+                              storage_options=table.options)
+    table.append(4, 1, SMALL, small_sql(4))
+    table.run("checkpoint")
+    table.append(5, 1, SMALL, small_sql(5))
+    assert len(table.same_files()["files"]) == 6
+    table.judge().optimize.compact()
+    table.judge().create_checkpoint()
+    assert len(table.same_files()["files"]) == 1
+    table.append(6, 1, SMALL, small_sql(6))
+    assert sorted(table.rows().column("small").to_pylist()) == list(range(7))
+    assert table.rows(0).num_rows == 1
+
+
+LAST = r"_delta_log/0+1\.json"
+
+
+@pytest.mark.parametrize("trouble", [
+    lambda front: front.lose_answer(method="PUT", path=LAST),
+    lambda front: front.reset_before(method="PUT", path=LAST),
+    lambda front: front.answer(503, times=2, method="PUT", path=LAST),
+    lambda front: front.answer(500, times=2, method="PUT"),
+    lambda front: front.lose_answer(times=3)],
+    ids=["answer lost", "request lost", "busy", "failing", "many lost"])
+def test_trouble_around_a_commit_makes_no_second_one(azurite, proxy, trouble):
+    front = proxy(azurite.port)
+    table = BlobTable(azurite, front)
+    table.append(0, 1, SMALL, small_sql(0))
+    trouble(front)
+    out = table.run("append", schema_string(SMALL), f"({small_sql(1)})",
+                    "app", -1, 7)
+    assert out.startswith("committed 1 mine")
+    assert sorted(table.rows().column("small").to_pylist()) == [0, 1]
+    # And again, as after a crash: it is known to be there.
+    out = table.run("append", schema_string(SMALL), f"({small_sql(1)})",
+                    "app", -1, 7)
+    assert out.startswith("already 1 not mine")
+    assert table.rows().num_rows == 2

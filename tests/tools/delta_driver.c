@@ -1,5 +1,6 @@
 /*
- * Delta tables of a local folder, for tests in Python:
+ * Delta tables of a lake, for tests in Python. ROOT is a folder, or the URL of
+ * a container, whose account's key is in STORE_KEY:
  *
  *   delta_driver ROOT show TABLE [VERSION]   what it holds, as JSON
  *   delta_driver ROOT history TABLE LIMIT    a JSON line for each commit
@@ -23,6 +24,7 @@
 #include "base/uuid.h"
 #include "lake/delta.h"
 #include "lake/parquet.h"
+#include "lake/store_blob.h"
 
 static struct store *store;
 static struct duck *duck;
@@ -216,6 +218,17 @@ static int run(const char *command, int argc, char **argv)
 	return rc == 0 ? 0 : fail(&err);
 }
 
+static int open_store(const char *root, struct err *err)
+{
+	static struct conf_identity identity;
+	static const struct blob_options options = {.identity_name = "lake",
+						    .identity = &identity};
+
+	identity.type = IDENTITY_ACCOUNT_KEY;
+	identity.key = getenv("STORE_KEY");
+	return store_open(&store, root, &options, err);
+}
+
 int main(int argc, char **argv)
 {
 	struct duck_options options = {
@@ -226,7 +239,7 @@ int main(int argc, char **argv)
 	if (argc < 4 || !mkdtemp(temp))
 		return 2;
 	/* Those that race are many, and read no checkpoint. */
-	if (store_open_local(&store, argv[1], &err) != 0 ||
+	if (open_store(argv[1], &err) != 0 ||
 	    (strcmp(argv[2], "race") != 0 &&
 	     duck_open(&duck, &options, &err) != 0))
 		rc = fail(&err);
