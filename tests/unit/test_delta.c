@@ -201,6 +201,12 @@ static void features_that_we_lack_are_named(void **state)
 	refuses(m, "lacks: deletionVectors, v2Checkpoint;");
 	put_log(m, 0, mapped);
 	refuses(m, "lacks: columnMapping;");
+	put_log(m, 1,
+		"{\"protocol\":{\"minReaderVersion\":3,"
+		"\"minWriterVersion\":7,\"readerFeatures\":["
+		"\"columnMapping\"],\"writerFeatures\":[]}}\n");
+	refuses(m, "lacks: columnMapping;");
+	put_log(m, 1, "");
 	put_log(m, 0,
 		"{\"protocol\":{\"minReaderVersion\":4,"
 		"\"minWriterVersion\":7}}\n" METADATA);
