@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -407,6 +408,8 @@ static void begin_curl(void)
 {
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		abort();
+	/* OpenSSL writes to sockets by write(2); a peer may have gone. */
+	signal(SIGPIPE, SIG_IGN);
 }
 
 struct http_client *http_client_new(const struct http_client_options *options)
