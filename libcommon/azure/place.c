@@ -275,6 +275,10 @@ static int check(const struct blob_place *p, const struct url *u,
 		return refuse(u, err,
 			      "it names no container, which has 3 to 63 small "
 			      "letters, digits and single dashes");
+	if (strchr(p->folder, '\\'))
+		return refuse(u, err,
+			      "Azure takes a backslash for a slash; write a "
+			      "slash");
 	if (c->account && strcmp(c->account, p->account) != 0)
 		return err_set(err, EINVAL,
 			       "%s: its account is \"%s\", but identity "

@@ -209,6 +209,7 @@ static void urls_that_name_no_lake_are_refused(void **state)
 	    {"https://acct.blob.core.windows.net/lake?sv=1&sig=hidden",
 	     "has no query", EINVAL},
 	    {"http://127.0.0.1:10000/lake", "no container", EINVAL},
+	    {"http://127.0.0.1:10000/acct/lake/a%5cb", "backslash", EINVAL},
 	    {"http://127.0.0.1:10000/", "no storage account", EINVAL},
 	    {"abfss://acct.dfs.core.windows.net/lake", "CONTAINER@", EINVAL},
 	    {"az://lake", "names its storage account", EINVAL},
