@@ -7,14 +7,16 @@
 #include "base/alloc.h"
 #include "contract/row.h"
 #include "lake/duck_chunk.h"
+#include "lake/parquet.h"
 #include "lake/schema_impl.h"
 
 #define NO_COLUMN  (-1)
 #define OTHER_TYPE (-2)
+#define UNFORESEEN (-3) /* a column that is left out for now */
 
 /* Where a field goes: a column, or a member of the struct around it. */
 struct target {
-	int32_t column;		 /* or NO_COLUMN, OTHER_TYPE */
+	int32_t column;		 /* or NO_COLUMN, OTHER_TYPE, UNFORESEEN */
 	struct target *children; /* of a struct's fields; [0] of an array */
 	uint32_t child_count;
 };
@@ -26,7 +28,11 @@ struct known {
 };
 
 struct rows {
-	struct schema *schema;
+	struct schema *all;
+	struct schema *schema; /* those of them that are made now */
+	bool *seen;	       /* columns of all that ever had a value */
+	bool learnt;	       /* seen is that of a whole file at least */
+	bool unforeseen;       /* a value had no place for lack of a column */
 	struct row_reader *reader;
 	const struct lake_event *events;
 	size_t count, next, bad;
@@ -129,6 +135,10 @@ static const struct target *find_targets(struct rows *r,
 	k->contract = contract;
 	k->targets = targets_of(&r->schema->root, contract->fields,
 				contract->field_count);
+	for (uint32_t i = 0; i < contract->field_count; i++)
+		if (k->targets[i].column == NO_COLUMN &&
+		    schema_find(r->all, contract->fields[i].name) >= 0)
+			k->targets[i].column = UNFORESEEN;
 	return k->targets;
 }
 
@@ -144,7 +154,9 @@ struct rows *rows_new(struct schema *schema)
 {
 	struct rows *r = xcalloc(1, sizeof(*r));
 
+	r->all = schema_ref(schema);
 	r->schema = schema_ref(schema);
+	r->seen = xcalloc(schema_count(schema) + 1, sizeof(*r->seen));
 	r->reader = row_reader_new();
 	r->bad = SIZE_MAX;
 	return r;
@@ -158,6 +170,8 @@ void rows_free(struct rows **r)
 	free((*r)->known);
 	row_reader_free(&(*r)->reader);
 	schema_unref(&(*r)->schema);
+	schema_unref(&(*r)->all);
+	free((*r)->seen);
 	free(*r);
 	*r = NULL;
 }
@@ -264,8 +278,10 @@ static int put_all(struct rows *r, struct walk *w, struct err *err)
 
 		if (value.kind == ROW_NULL)
 			continue;
-		if (t->column < 0)
+		if (t->column < 0) {
+			r->unforeseen = t->column == UNFORESEEN;
 			return no_place(w, field, err);
+		}
 		if (value.kind >= ROW_ARRAY) {
 			if (put_nested(r, w, field, &value, err) < 0)
 				return -1;
@@ -302,6 +318,22 @@ static void prefetch(const struct lake_event *e)
 		__builtin_prefetch(e->line + at);
 }
 
+/* Notes which columns have a value in the first rows of a chunk. */
+static void note_seen(struct rows *r, const struct duck_chunk *chunk,
+		      uint32_t rows)
+{
+	for (uint32_t i = 0, all = 0; i < chunk->count; i++, all++) {
+		const struct duck_vector *v = &chunk->columns[i];
+
+		/* What is made now is in the order of all. */
+		while (strcmp(v->column->name, schema_at(r->all, all)->name) !=
+		       0)
+			all++;
+		for (uint32_t w = 0; !r->seen[all] && w < (rows + 63) / 64; w++)
+			r->seen[all] = v->valid[w] != 0;
+	}
+}
+
 static int fill(void *arg, struct duck_chunk *chunk, uint32_t room,
 		struct err *err)
 {
@@ -320,6 +352,7 @@ static int fill(void *arg, struct duck_chunk *chunk, uint32_t room,
 			return -1;
 		}
 	}
+	note_seen(r, chunk, row);
 	return (int)row;
 }
 
@@ -342,4 +375,42 @@ int rows_register(struct rows *r, struct duck *d, const char *name,
 	};
 
 	return duck_register(d, name, &table, err);
+}
+
+/* From now on rows have the columns of `schema` (taken). */
+static void make_columns(struct rows *r, struct schema *schema)
+{
+	forget_contracts(r);
+	schema_unref(&r->schema);
+	r->schema = schema;
+}
+
+static int write_once(struct rows *r, struct duck *d, const char *path,
+		      const char *codec, struct parquet_written *w,
+		      struct err *err)
+{
+	r->unforeseen = false;
+	if (rows_register(r, d, "rows", err) < 0)
+		return -1;
+	return parquet_write(d, r->schema, "rows()", path, codec, w, err);
+}
+
+int rows_write(struct rows *r, struct duck *d, const char *path,
+	       const char *codec, struct parquet_written *w, struct err *err)
+{
+	int result;
+
+	*w = (struct parquet_written){0};
+	if (r->learnt) {
+		make_columns(r, schema_pick(r->all, r->seen));
+		result = write_once(r, d, path, codec, w, err);
+		if (result == 0 || !r->unforeseen)
+			goto out;
+	}
+	make_columns(r, schema_ref(r->all));
+	result = write_once(r, d, path, codec, w, err);
+	r->learnt = result == 0 && w->rows > 0;
+out:
+	make_columns(r, schema_ref(r->all));
+	return result;
 }

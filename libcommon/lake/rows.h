@@ -9,6 +9,7 @@
 
 #include "contract/contract.h"
 #include "lake/duck.h"
+#include "lake/parquet.h"
 #include "proto/batch.h"
 
 /* One event that becomes a row. Borrowed memory; it lives in a batch. */
@@ -37,5 +38,16 @@ size_t rows_bad_event(const struct rows *r);
 /* Makes them readable as FROM <name>(). */
 int rows_register(struct rows *r, struct duck *d, const char *name,
 		  struct err *err) MUST_CHECK;
+
+/*
+ * parquet_write() of the events that were set, in the order of the schema, but
+ * without columns that have never had a value: readers take those as NULL, and
+ * each costs as much as a short one that has. The first file has all columns,
+ * and so has one in which a column gets its first value (its rows are read
+ * twice). Takes the name rows().
+ */
+int rows_write(struct rows *r, struct duck *d, const char *path,
+	       const char *codec, struct parquet_written *w,
+	       struct err *err) MUST_CHECK;
 
 #endif

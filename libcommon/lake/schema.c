@@ -153,3 +153,19 @@ struct schema *schema_of_contract(const struct contract *contract)
 	s->root.child_count = contract->field_count;
 	return s;
 }
+
+struct schema *schema_pick(const struct schema *s, const bool *keep)
+{
+	struct schema *picked = schema_new();
+	struct column *columns =
+	    schema_alloc(picked, s->root.child_count, sizeof(*columns));
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < s->root.child_count; i++)
+		if (keep[i])
+			column_copy(picked, &columns[count++],
+				    &s->root.children[i]);
+	picked->root.children = columns;
+	picked->root.child_count = count;
+	return picked;
+}

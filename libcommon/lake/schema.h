@@ -73,6 +73,9 @@ int schema_merge(struct schema **merged, const struct schema *table,
 		 const struct schema *wanted, bool *changed,
 		 struct err *err) MUST_CHECK;
 
+/* The columns i of a schema for which keep[i] is true. */
+struct schema *schema_pick(const struct schema *s, const bool *keep);
+
 /* Appends the schemaString, not escaped; nullability and metadata of what was
  * parsed are kept. */
 void schema_print_delta(const struct schema *s, struct buf *out);

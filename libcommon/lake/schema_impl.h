@@ -18,6 +18,10 @@ struct schema *schema_new(void);
 void *schema_alloc(struct schema *s, size_t count, size_t bytes);
 const char *schema_text(struct schema *s, const char *text);
 
+/* Makes *to a copy that s owns. */
+void column_copy(struct schema *s, struct column *to,
+		 const struct column *from);
+
 /* The index of a child, ignoring case, or -1. */
 int32_t column_find(const struct column *parent, const char *name);
 

@@ -11,8 +11,7 @@ struct merge {
 	struct err *err;
 };
 
-static void copy_column(struct schema *s, struct column *to,
-			const struct column *from)
+void column_copy(struct schema *s, struct column *to, const struct column *from)
 {
 	struct column *children =
 	    schema_alloc(s, from->child_count, sizeof(*children));
@@ -24,7 +23,7 @@ static void copy_column(struct schema *s, struct column *to,
 	if (from->metadata)
 		to->metadata = schema_text(s, from->metadata);
 	for (uint32_t i = 0; i < from->child_count; i++)
-		copy_column(s, &children[i], &from->children[i]);
+		column_copy(s, &children[i], &from->children[i]);
 	to->children = children;
 }
 
@@ -118,7 +117,7 @@ static int merge_children(struct merge *m, struct column *to,
 	for (uint32_t i = 0; i < count; i++) {
 		const struct column *have = &table->children[i];
 
-		copy_column(m->schema, &children[i], have);
+		column_copy(m->schema, &children[i], have);
 		if (merge_column(m, &children[i], have,
 				 match(table, wanted, have)) < 0)
 			return -1;
@@ -126,7 +125,7 @@ static int merge_children(struct merge *m, struct column *to,
 	for (uint32_t i = 0; i < wanted->child_count; i++) {
 		if (match(wanted, table, &wanted->children[i]))
 			continue;
-		copy_column(m->schema, &children[count], &wanted->children[i]);
+		column_copy(m->schema, &children[count], &wanted->children[i]);
 		make_nullable(&children[count++]);
 		m->changed = true;
 	}

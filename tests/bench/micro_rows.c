@@ -183,9 +183,7 @@ static int64_t write_files(struct micro *m)
 		    xasprintf("%s/%s.parquet", m->folder, s->contract->name);
 
 		rows_set(s->rows, s->events, s->count);
-		if (rows_register(s->rows, m->duck, "rows", &err) < 0 ||
-		    parquet_write(m->duck, s->schema, "rows()", path, "zstd",
-				  &w, &err) < 0)
+		if (rows_write(s->rows, m->duck, path, "zstd", &w, &err) < 0)
 			die(err.text);
 		m->file_bytes += (size_t)w.bytes;
 		parquet_written_free(&w);

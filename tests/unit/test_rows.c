@@ -262,6 +262,65 @@ static void columns_are_found_by_name(void **state)
 	table_end(&t);
 }
 
+static void expect_file(struct table *t, const char *names, const char *rows)
+{
+	char *path = xasprintf("%s/w.parquet", t->f.folder.path);
+	char *sql = xasprintf("SELECT string_agg(name, ' ') FROM "
+			      "parquet_schema('%s') WHERE name NOT LIKE "
+			      "'%%schema'",
+			      path);
+	struct parquet_written w;
+
+	if (rows_write(t->rows, t->f.duck, path, "zstd", &w, &t->f.err) < 0)
+		fail_msg("%s", t->f.err.text);
+	assert_int_equal(w.rows, t->count);
+	parquet_written_free(&w);
+	duck_expect(&t->f, sql, names);
+	free(sql);
+	sql = xasprintf("SELECT * FROM '%s'", path);
+	duck_expect(&t->f, sql, rows);
+	free(sql);
+	free(path);
+}
+
+static void columns_without_values_are_left_out(void **state)
+{
+	static const char *const few[] = {
+	    "{\"event_id\":\"e1\",\"v\":null}",
+	    "{\"event_id\":\"e2\",\"k\":\"x\"}",
+	};
+	static const char *const late[] = {
+	    "{\"event_id\":\"e3\"}",
+	    "{\"event_id\":\"e4\",\"v\":{\"a\":7}}",
+	};
+	static const char *const bad[] = {"{\"event_id\":\"e5\",\"v\":7}"};
+	struct parquet_written w;
+	struct table t;
+
+	(void)state;
+	table_begin(&t, ", { name = \"v\"; type = \"struct\"; fields = ("
+			"{ name = \"a\"; type = \"int\"; }); }");
+	LINES(&t, few);
+	expect_file(&t,
+		    "event_id event_type event_time k custom_properties v a\n",
+		    "e1|-|-|-|-|-\ne2|-|-|x|-|-\n");
+	expect_file(&t, "event_id k\n", "e1|-\ne2|x\n");
+	LINES(&t, late);
+	expect_file(&t,
+		    "event_id event_type event_time k custom_properties v a\n",
+		    "e3|-|-|-|-|-\ne4|-|-|-|-|{\"a\":7}\n");
+	expect_file(&t, "event_id k v a\n", "e3|-|-\ne4|-|{\"a\":7}\n");
+	LINES(&t, bad);
+	assert_int_equal(
+	    rows_write(t.rows, t.f.duck, "/none/x", "zstd", &w, &t.f.err), -1);
+	/* All columns are there again for whoever reads rows(). */
+	assert_int_equal(rows_register(t.rows, t.f.duck, "rows", &t.f.err), 0);
+	LINES(&t, late);
+	duck_expect(&t.f, "SELECT event_time, v FROM rows()",
+		    "-|-\n-|{\"a\":7}\n");
+	table_end(&t);
+}
+
 /* Many rows and long lists go over the edges of chunks and of their room. */
 static void many_rows_are_all_there(void **state)
 {
@@ -436,6 +495,7 @@ int main(void)
 	    cmocka_unit_test(no_rows_leave_no_file),
 	    cmocka_unit_test(a_bad_event_is_named_and_leaves_no_file),
 	    cmocka_unit_test(columns_are_found_by_name),
+	    cmocka_unit_test(columns_without_values_are_left_out),
 	    cmocka_unit_test(many_rows_are_all_there),
 	    cmocka_unit_test(bounds_hold_what_they_bound),
 	    cmocka_unit_test(odd_bounds_are_left_out),
