@@ -68,12 +68,29 @@ struct conf_row {
 		 : (t) == CONF_BOOL, int                                    \
 		 : (t) == CONF_CHOICE)
 
+/*
+ * Where a table's check says what is wrong with a section as a whole: at a key,
+ * in words that may follow "section.key: ".
+ */
+struct conf_judge {
+	void (*refuse)(void *arg, const char *key, const char *text);
+	void (*warn)(void *arg, const char *key, const char *text);
+	/* Whether the file gives the key. */
+	bool (*given)(void *arg, const char *key);
+	void *arg;
+};
+
 struct conf_table {
 	const char *section; /* default section name, e.g. "collector" */
 	const char *doc;
 	const struct conf_row *rows;
 	size_t row_count;
 	size_t struct_bytes;
+	/*
+	 * Optional: judges values that are each good by themselves. Called for
+	 * the sections of services that run, after every secret was found.
+	 */
+	void (*check)(const void *values, const struct conf_judge *judge);
 };
 
 enum kind_flags {

@@ -14,6 +14,7 @@ struct reading {
 	struct loading *l;
 	struct conf_section *section;
 	struct places places;
+	const config_setting_t *group; /* in the file; NULL: not there */
 	bool live;
 };
 
@@ -247,6 +248,49 @@ static void check_given(struct reading *r, const config_setting_t *group)
 	}
 }
 
+/* ---- the table's own check ---- */
+
+/* A value that was refused is not there: no use to judge it. */
+static bool errors_since(const struct problems *p, size_t from)
+{
+	for (size_t i = from; i < p->count; i++)
+		if (!p->list[i].warning)
+			return true;
+	return false;
+}
+
+static struct where judged_at(const struct reading *r, const char *key)
+{
+	struct where at = section_where(r->l, r->section, key);
+
+	return at.line || !r->group ? at : load_where(r->l, r->group);
+}
+
+static void judge_refuse(void *arg, const char *key, const char *text)
+{
+	struct reading *r = arg;
+
+	problem_error(&r->l->problems, judged_at(r, key), "%s.%s: %s",
+		      r->section->name, key, text);
+}
+
+static void judge_warn(void *arg, const char *key, const char *text)
+{
+	struct reading *r = arg;
+
+	problem_warning(&r->l->problems, judged_at(r, key), "%s.%s: %s",
+			r->section->name, key, text);
+}
+
+static bool judge_given(void *arg, const char *key)
+{
+	const struct reading *r = arg;
+	const struct conf_row *row = find_row(r->section->table, key);
+
+	return row && r->section->origins[row - r->section->table->rows].from ==
+			  FROM_FILE;
+}
+
 static struct conf_section *add_section(struct conf *conf, const char *name,
 					const struct conf_table *table)
 {
@@ -279,7 +323,9 @@ struct conf_section *section_read(struct loading *l, const char *name,
 				  const config_setting_t *group, bool live)
 {
 	struct conf *conf = l->conf;
-	struct reading r = {.l = l, .live = live};
+	struct reading r = {.l = l, .group = group, .live = live};
+	struct conf_judge judge = {judge_refuse, judge_warn, judge_given, &r};
+	size_t problems = l->problems.count;
 
 	r.section = add_section(conf, name, table);
 	r.places = (struct places){.base = l->base, .name = name};
@@ -299,6 +345,8 @@ struct conf_section *section_read(struct loading *l, const char *name,
 		check_required(&r, group);
 	if (group)
 		check_given(&r, group);
+	if (live && table->check && !errors_since(&l->problems, problems))
+		table->check(r.section->values, &judge);
 	return r.section;
 }
 

@@ -302,7 +302,7 @@ static int open_all(struct run *run, struct err *err)
 	    xasprintf("%s/%s", run->conf->pipeline->state_dir, run->label);
 	if (statedir_take(run, err) != 0 || open_loop(run, err) != 0)
 		return -1;
-	if (run->row->kind->flags & (KIND_SOURCE | KIND_RELAY)) {
+	if (run->row->kind->flags & (KIND_SOURCE | KIND_RELAY | KIND_SINK)) {
 		if (secret_load(run, err) != 0 ||
 		    contracts_read(run, run->conf, &set, err) != 0)
 			return -1;

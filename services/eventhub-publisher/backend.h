@@ -12,12 +12,19 @@
 
 #include "base/err.h"
 #include "base/loop.h"
+#include "contract/contract.h"
 #include "proto/batch.h"
 #include "services/eventhub-publisher/tables.h"
 
 struct backend_options {
 	struct loop *loop;
-	const struct eventhub_publisher_conf *conf;
+	const struct eventhub_publisher_conf *conf; /* until open returns */
+	struct eventhub_publisher_counters *counters;
+	const char *section;		      /* of conf, for messages */
+	const struct conf_identity *identity; /* of conf; NULL: none */
+	const char *state_dir;		      /* for files of its own */
+	/* The newest contracts, NULL for none; with the arg of the events. */
+	struct contract_set *(*contracts)(void *arg);
 	const char *log_tag; /* names the log this delivers; "3f2a9c01" */
 	const void *state;   /* as last given to delivered(); NULL at first */
 	size_t state_bytes;
@@ -29,6 +36,8 @@ struct backend_options {
  *  opened: it works; once, before any other.
  *  delivered: everything before `position` has arrived for good; `state`
  *    (borrowed) is what open needs to go on from there.
+ *  waiting: it delivers nothing now and goes on trying by itself; with NULL it
+ *    goes on. Optional for a backend.
  *  failed: nothing more will be delivered by this backend; close it, wait, and
  *    open another from the last delivered state.
  */
@@ -36,6 +45,7 @@ struct backend_events {
 	void (*opened)(void *arg);
 	void (*delivered)(void *arg, uint64_t position, const void *state,
 			  size_t bytes);
+	void (*waiting)(void *arg, const struct err *err);
 	void (*failed)(void *arg, const struct err *err);
 	void *arg;
 };
@@ -62,6 +72,12 @@ struct backend {
  * that was durable with the checkpoint and written on from there.
  */
 extern const struct backend backend_file;
+
+/*
+ * kafka: each event as a message of Kafka or Event Hubs, at least once, in
+ * order for each key. What no broker will take goes to a dead letter file.
+ */
+extern const struct backend backend_kafka;
 
 /* console: each event as a line on standard output; for trying things out. */
 extern const struct backend backend_console;

@@ -3,16 +3,20 @@
  * IN         link eventhub: mapped batches, in lanes
  * WORK       appends each batch to its log, acks it once it is on disk, then
  *            reads the log in order and hands it to the backend
- * OUT        the configured backend: file, console or null
- * GUARANTEE  what was acked arrives: file holds each event of the log exactly
- *            once, also over crashes
+ * OUT        the configured backend: Kafka or Event Hubs, file, console or null
+ * GUARANTEE  what was acked arrives: Kafka gets it at least once, and in order
+ *            for each key; file holds each event of the log exactly once, also
+ *            over crashes
  * ON FAILURE of the backend: waits with growing back-off, opens it again from
  *            the last delivered position, and holds the log meanwhile
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "run/run.h"
@@ -22,6 +26,7 @@
 
 static const struct backend *const backends[] = {
     [BACKEND_FILE] = &backend_file,
+    [BACKEND_KAFKA] = &backend_kafka,
     [BACKEND_CONSOLE] = &backend_console,
     [BACKEND_NULL] = &backend_null,
 };
@@ -154,6 +159,28 @@ static void on_delivered(void *arg, uint64_t position, const void *saved,
 	pump(run);
 }
 
+/* It may be minutes: status tells why, and the log once. */
+static void on_waiting(void *arg, const struct err *err)
+{
+	struct publisher *state = run_state(arg);
+	char quoted[LOG_QUOTE_BYTES], status[ERR_TEXT_BYTES + 64] = "";
+
+	if (err)
+		snprintf(status, sizeof(status), "waiting for %s: %s",
+			 state->backend->name, err->text);
+	run_status(arg, status);
+	if (!err)
+		log_info("backend_works", "backend=%s", state->backend->name);
+	else
+		log_warn("backend_waiting", "backend=%s error=%s",
+			 state->backend->name, log_quote(quoted, err->text));
+}
+
+static struct contract_set *contracts(void *arg)
+{
+	return run_contracts(arg);
+}
+
 static void on_opened(void *arg)
 {
 	struct publisher *state = run_state(arg);
@@ -168,18 +195,27 @@ static int open_backend(struct run *run, struct err *err)
 {
 	struct publisher *state = run_state(run);
 	char tag[UUID_TEXT_BYTES];
+	const char *label = run_label(run);
+	char *section = xmemdup0(label, strcspn(label, "."));
 	struct backend_options options = {
 	    .loop = run_loop(run),
 	    .conf = conf_of(run),
+	    .counters = run_counters(run),
+	    .section = section,
+	    .state_dir = run_state_dir(run),
+	    .contracts = contracts,
 	    .log_tag = tag,
 	    .after_failure = state->failed_before,
 	};
 	struct backend_events events = {
 	    .opened = on_opened,
 	    .delivered = on_delivered,
+	    .waiting = on_waiting,
 	    .failed = on_backend_failed,
 	    .arg = run,
 	};
+
+	int rc;
 
 	uuid_format(sink_log_id(state->sink), tag);
 	tag[8] = '\0';
@@ -187,7 +223,12 @@ static int open_backend(struct run *run, struct err *err)
 	    sink_resume_at(state->sink, &options.state, &options.state_bytes);
 	state->handed_first = 0;
 	state->handed_count = 0;
-	return state->backend->open(&state->handle, &options, &events, err);
+	if (options.conf->identity)
+		options.identity =
+		    conf_find_identity(run_config(run), options.conf->identity);
+	rc = state->backend->open(&state->handle, &options, &events, err);
+	free(section);
+	return rc;
 }
 
 static void retry_later(struct run *run, const struct err *err)
@@ -232,6 +273,7 @@ static int init(struct run *run, struct err *err)
 {
 	struct publisher *state = run_state(run);
 	const struct eventhub_publisher_conf *conf = conf_of(run);
+	struct eventhub_publisher_counters *counters = run_counters(run);
 	struct sink_options options = {
 	    .link = run_link(run),
 	    .segment_bytes = conf->segment_size,
@@ -247,13 +289,17 @@ static int init(struct run *run, struct err *err)
 	};
 
 	state->backend = backends[conf->backend];
+	counters->failed = counter_family_new("sink_type,error_type");
 	state->retry = (struct loop_timer){.fn = on_retry, .arg = run};
 	state->read_again = (struct loop_timer){.fn = on_readable, .arg = run};
 	if (sink_open(&state->sink, run, &options, &events, err) != 0)
 		return -1;
 	/* Accepting does not wait for the backend: the log holds meanwhile. */
-	if (open_backend(run, err) != 0)
+	if (open_backend(run, err) != 0) {
+		if (err->code == EINVAL) /* a key is wrong */
+			return -1;
 		retry_later(run, err);
+	}
 	run_ready(run);
 	pump(run);
 	return 0;
@@ -288,10 +334,12 @@ static bool drain(struct run *run)
 static void fini(struct run *run)
 {
 	struct publisher *state = run_state(run);
+	struct eventhub_publisher_counters *counters = run_counters(run);
 
 	if (state->backend)
 		state->backend->close(&state->handle);
 	sink_close(&state->sink);
+	counter_family_free(&counters->failed);
 }
 
 static const struct service eventhub_publisher = {

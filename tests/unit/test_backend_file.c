@@ -84,7 +84,10 @@ static void test_the_reason_outlives_the_backend(void **state)
 	struct backend_options options = {
 	    .loop = loop, .conf = &conf, .log_tag = "3f2a9c01"};
 	struct owner o = {0};
-	struct backend_events events = {on_opened, on_delivered, on_failed, &o};
+	struct backend_events events = {.opened = on_opened,
+					.delivered = on_delivered,
+					.failed = on_failed,
+					.arg = &o};
 	int64_t until_us = clock_mono_us() + PATIENCE_US;
 	struct batch *b = one_event();
 	struct err err;
@@ -136,7 +139,10 @@ static void test_a_hanging_disk_does_not_hold_the_loop(void **state)
 	struct backend_options options = {
 	    .loop = loop, .conf = &conf, .log_tag = "3f2a9c01"};
 	struct owner o = {0};
-	struct backend_events events = {on_opened, on_delivered, on_failed, &o};
+	struct backend_events events = {.opened = on_opened,
+					.delivered = on_delivered,
+					.failed = on_failed,
+					.arg = &o};
 	struct buf saved = {0};
 	int64_t begun_us;
 	struct err err;

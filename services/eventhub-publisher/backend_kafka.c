@@ -1,0 +1,688 @@
+/*
+ * Events as messages of Kafka or Event Hubs. Batches wait in slots, in the
+ * order of the log. Their events are produced as far as the queue allows, and a
+ * slot is done when each of its events was reported, or kept as a dead letter.
+ *
+ * Order: librdkafka keeps that of a partition over its own retries. When it
+ * gives up on a message the backend fails, and another goes back to the last
+ * delivered position: a few events are repeated, but after any event come those
+ * that follow it.
+ *
+ * A request that is too large does not say which of its messages was. So the
+ * slots up to that one are sent again with one message a request, which tells,
+ * and if it was none, requests are made smaller from then on.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "services/eventhub-publisher/backend.h"
+#include "services/eventhub-publisher/deadletters.h"
+#include "services/eventhub-publisher/kafka_target.h"
+
+#define SLOTS		  512
+#define IN_FLIGHT_BYTES	  (32u << 20)
+#define MIN_REQUEST_BYTES (16 << 10)
+#define HEADERS		  4
+
+struct slot {
+	struct batch *batch;
+	uint64_t next;
+	char *lines;	   /* of all events with their envelope, or NULL */
+	size_t line_at;	   /* of the next event in lines */
+	uint32_t produced; /* events handed to the producer */
+	uint32_t left;	   /* events that are not delivered */
+};
+
+/* A stream, and what all of its messages have in common. */
+struct stream {
+	char name[BATCH_STREAM_NAME_BYTES + 1];
+	struct kafka_topic *topic;
+	uint16_t version;
+	char contract[BATCH_STREAM_NAME_BYTES + 8]; /* "order/1" */
+	struct buf envelope;			    /* {"stream":"order" */
+};
+
+struct kafka_backend {
+	struct loop *loop;
+	struct eventhub_publisher_counters *counters;
+	struct contract_set *(*contracts)(void *arg);
+	struct backend_events events;
+	struct loop_hook hook;
+	struct kafka_target target;
+	char *envelope; /* NULL: none */
+	bool headers;
+	int64_t queue_messages, dead_letter_cap;
+	struct kafka *kafka;
+	char *letters_dir;
+	struct deadletters *letters; /* NULL before the first */
+	struct slot slots[SLOTS];
+	uint32_t first, count;
+	uint32_t filling; /* of count, the first not wholly produced */
+	int64_t in_flight;
+	size_t in_flight_bytes;
+	struct stream **streams;
+	size_t stream_count;
+	uint64_t set; /* hash of the contracts that streams come from */
+	struct stream *map[BATCH_MAX_STREAMS]; /* of the batch … */
+	const struct batch *mapped;	       /* … that is produced */
+	char trace[2 * BATCH_TRACE_BYTES + 1]; /* of it, or "" */
+	uint64_t alone_until; /* log position, 0 = requests as usual */
+	bool poison_found;    /* in what was sent alone */
+	bool told_opened, troubled, restart, failed;
+	uint64_t retries;
+	struct err err;
+};
+
+/* What an ended producer may still read. */
+struct loan {
+	struct batch *batches[SLOTS];
+	char *lines[SLOTS];
+	uint32_t count;
+};
+
+static struct slot *slot_at(struct kafka_backend *k, uint32_t i)
+{
+	return &k->slots[(k->first + i) % SLOTS];
+}
+
+static void *opaque_of(const struct kafka_backend *k, const struct slot *slot,
+		       uint32_t event)
+{
+	return (void *)(((uintptr_t)(slot - k->slots) << 16) | event);
+}
+
+static struct slot *slot_of(struct kafka_backend *k, const void *opaque,
+			    uint32_t *event)
+{
+	*event = (uint32_t)(uintptr_t)opaque & 0xffff;
+	return &k->slots[(uintptr_t)opaque >> 16];
+}
+
+static void fill(struct kafka_backend *k);
+
+/* Told by the hook, so that nobody is closed within a call of his. */
+static void fail(struct kafka_backend *k, const struct err *err)
+{
+	if (k->failed)
+		return;
+	k->failed = true;
+	k->err = *err;
+}
+
+/* ---- streams ---- */
+
+static struct stream *stream_new(struct kafka_backend *k, const char *name,
+				 uint16_t version)
+{
+	struct contract_set *set = k->contracts(k->events.arg);
+	const struct contract *contract =
+	    set ? contract_set_find(set, name, strlen(name)) : NULL;
+	struct stream *s = xcalloc(1, sizeof(*s));
+	char topic[TOPIC_BYTES + 1];
+
+	snprintf(s->name, sizeof(s->name), "%s", name);
+	kafka_target_topic(&k->target, name, contract ? contract->topic : NULL,
+			   topic);
+	s->topic = kafka_topic(k->kafka, topic);
+	s->version = version;
+	snprintf(s->contract, sizeof(s->contract), "%s/%u", name, version);
+	if (k->envelope) {
+		buf_text(&s->envelope, "{\"");
+		buf_json_escape(&s->envelope, k->envelope, strlen(k->envelope));
+		buf_printf(&s->envelope, "\":\"%s\"", name);
+	}
+	return s;
+}
+
+static void streams_forget(struct kafka_backend *k)
+{
+	for (size_t i = 0; i < k->stream_count; i++) {
+		buf_free(&k->streams[i]->envelope);
+		free(k->streams[i]);
+	}
+	k->stream_count = 0;
+	k->mapped = NULL;
+}
+
+static struct stream *stream_find(struct kafka_backend *k, const char *name,
+				  uint16_t version)
+{
+	for (size_t i = 0; i < k->stream_count; i++)
+		if (k->streams[i]->version == version &&
+		    strcmp(k->streams[i]->name, name) == 0)
+			return k->streams[i];
+	k->streams = xreallocarray(k->streams, k->stream_count + 1,
+				   sizeof(struct stream *));
+	k->streams[k->stream_count] = stream_new(k, name, version);
+	return k->streams[k->stream_count++];
+}
+
+static struct stream *stream_of(struct kafka_backend *k, const struct batch *b,
+				const struct batch_event *e)
+{
+	struct stream *s = k->map[e->stream];
+	char name[BATCH_STREAM_NAME_BYTES + 1];
+
+	if (s && s->version == e->version)
+		return s;
+	s = stream_find(k, batch_stream(b, e->stream, name), e->version);
+	k->map[e->stream] = s;
+	return s;
+}
+
+/* Makes b the batch that map and trace are about. */
+static void map(struct kafka_backend *k, const struct batch *b)
+{
+	struct contract_set *set = k->contracts(k->events.arg);
+	uint64_t hash = set ? contract_set_hash(set) : 0;
+	uint8_t any = 0;
+
+	if (hash != k->set)
+		streams_forget(k);
+	k->set = hash;
+	if (k->mapped == b)
+		return;
+	k->mapped = b;
+	memset(k->map, 0, b->stream_count * sizeof(k->map[0]));
+	for (size_t i = 0; i < BATCH_TRACE_BYTES; i++) {
+		snprintf(k->trace + i * 2, 3, "%02x", b->header.trace[i]);
+		any |= b->header.trace[i];
+	}
+	if (!any)
+		*k->trace = '\0';
+}
+
+/* ---- messages ---- */
+
+/* All events of a slot with the stream's name in front, in their order. */
+static void put_envelopes(struct kafka_backend *k, struct slot *slot)
+{
+	const struct batch *b = slot->batch;
+	size_t bytes = 0;
+	char *at;
+
+	for (uint32_t i = 0; i < b->header.events; i++)
+		bytes += b->events[i].bytes +
+			 stream_of(k, b, &b->events[i])->envelope.used;
+	at = slot->lines = xmalloc(bytes);
+	for (uint32_t i = 0; i < b->header.events; i++) {
+		const struct batch_event *e = &b->events[i];
+		const struct buf *head = &stream_of(k, b, e)->envelope;
+		const char *line = b->payload + e->offset;
+
+		memcpy(at, head->data, head->used);
+		at += head->used;
+		/* The brace that begins the event becomes the comma. */
+		memcpy(at, line, e->bytes);
+		*at = line[1] == '}' ? ' ' : ',';
+		at += e->bytes;
+	}
+}
+
+static size_t payload_bytes(const struct kafka_backend *k,
+			    const struct stream *s, const struct batch_event *e)
+{
+	return e->bytes + (k->envelope ? s->envelope.used : 0);
+}
+
+static const char *payload_of(struct kafka_backend *k, struct slot *slot,
+			      const struct batch_event *e)
+{
+	if (!k->envelope)
+		return slot->batch->payload + e->offset;
+	if (!slot->lines)
+		put_envelopes(k, slot);
+	return slot->lines + slot->line_at;
+}
+
+static size_t headers_of(const struct kafka_backend *k, const struct slot *slot,
+			 const struct batch_event *e, const struct stream *s,
+			 struct kafka_header headers[HEADERS])
+{
+	const char *payload = slot->batch->payload;
+	size_t n = 0;
+
+	if (!k->headers)
+		return 0;
+	if (e->type_bytes)
+		headers[n++] = (struct kafka_header){
+		    "event_type", payload + e->type_offset, e->type_bytes};
+	headers[n++] =
+	    (struct kafka_header){"contract", s->contract, strlen(s->contract)};
+	if (e->id_bytes)
+		headers[n++] = (struct kafka_header){
+		    "event_id", payload + e->id_offset, e->id_bytes};
+	if (*k->trace)
+		headers[n++] = (struct kafka_header){"trace_id", k->trace,
+						     sizeof(k->trace) - 1};
+	return n;
+}
+
+/* ---- dead letters ---- */
+
+static void on_stored(void *arg, void *const *opaques, size_t count)
+{
+	struct kafka_backend *k = arg;
+	uint32_t event;
+
+	k->counters->dead_letters += count;
+	for (size_t i = 0; i < count; i++)
+		slot_of(k, opaques[i], &event)->left--;
+	fill(k);
+}
+
+static void on_letters_failed(void *arg, const struct err *err)
+{
+	fail(arg, err);
+}
+
+static int open_letters(struct kafka_backend *k)
+{
+	struct deadletters_events events = {on_stored, on_letters_failed, k};
+	struct err err;
+
+	if (k->letters)
+		return 0;
+	if (deadletters_open(&k->letters, k->loop, k->letters_dir,
+			     k->dead_letter_cap, &events, &err) == 0)
+		return 0;
+	fail(k, &err);
+	return -1;
+}
+
+/* The event stays as it is, at the end of the line. */
+static void put_letter(struct kafka_backend *k, struct slot *slot,
+		       uint32_t event, int error)
+{
+	const struct batch *b = slot->batch;
+	const struct batch_event *e = &b->events[event];
+	const struct stream *s = stream_of(k, b, e);
+	char now[CLOCK_TEXT_BYTES], received[CLOCK_TEXT_BYTES];
+	struct buf line = {0};
+
+	if (open_letters(k) != 0)
+		return;
+	buf_printf(&line, "{\"code\":\"%s\",\"reason\":\"",
+		   kafka_error_name(error));
+	buf_json_escape(&line, kafka_error_text(error),
+			strlen(kafka_error_text(error)));
+	buf_printf(&line,
+		   "\",\"stage\":\"%s\",\"stream\":\"%s\",\"version\":%u,"
+		   "\"topic\":\"%s\",\"bytes\":%u,\"received_at\":\"%s\","
+		   "\"failed_at\":\"%s\",\"event\":",
+		   k->target.section, s->name, s->version,
+		   kafka_topic_name(s->topic), e->bytes,
+		   clock_format(b->header.created_at_us, received),
+		   clock_format(clock_wall_us(), now));
+	buf_append(&line, b->payload + e->offset, e->bytes);
+	buf_char(&line, '}');
+	log_error(
+	    "event_dead_lettered",
+	    "stream=%s topic=%s bytes=%u error=%s dir=%s "
+	    "action=\"it is kept there; raise max_message and the topic's "
+	    "max.message.bytes if such events are wanted\"",
+	    s->name, kafka_topic_name(s->topic), e->bytes,
+	    kafka_error_name(error), k->letters_dir);
+	deadletters_put(k->letters, line.data, line.used,
+			opaque_of(k, slot, event));
+	buf_free(&line);
+}
+
+static void count_failure(struct kafka_backend *k, int error)
+{
+	const char *name = kafka_error_name(error);
+	struct counter_label labels[] = {{"kafka", 5}, {name, strlen(name)}};
+
+	++*counter_cell(k->counters->failed, labels);
+}
+
+/* ---- producing ---- */
+
+static bool has_room(const struct kafka_backend *k)
+{
+	return k->in_flight < k->queue_messages &&
+	       k->in_flight_bytes < IN_FLIGHT_BYTES &&
+	       !(k->letters && deadletters_full(k->letters));
+}
+
+/* False when it has to be tried again later, if ever. */
+static bool produce_one(struct kafka_backend *k, struct slot *slot)
+{
+	const struct batch *b = slot->batch;
+	const struct batch_event *e = &b->events[slot->produced];
+	const struct stream *s = stream_of(k, b, e);
+	struct kafka_header headers[HEADERS];
+	struct kafka_message m = {
+	    .topic = s->topic,
+	    .payload = payload_of(k, slot, e),
+	    .payload_bytes = payload_bytes(k, s, e),
+	    .key = e->key_bytes ? b->payload + e->key_offset : NULL,
+	    .key_bytes = e->key_bytes,
+	    .headers = headers,
+	    .header_count = headers_of(k, slot, e, s, headers),
+	    .opaque = opaque_of(k, slot, slot->produced),
+	};
+	int error = kafka_produce(k->kafka, &m);
+	struct err err;
+
+	if (error && kafka_error_is_full(error))
+		return false;
+	if (error)
+		count_failure(k, error);
+	if (error && !kafka_error_is_poison(error)) {
+		kafka_target_explain(&k->target, error, kafka_error_text(error),
+				     kafka_topic_name(s->topic), &err);
+		fail(k, &err);
+		return false;
+	}
+	if (error) {
+		put_letter(k, slot, slot->produced, error);
+	} else {
+		k->in_flight++;
+		k->in_flight_bytes += e->bytes;
+	}
+	slot->line_at += m.payload_bytes;
+	slot->produced++;
+	return !k->failed;
+}
+
+static void fill(struct kafka_backend *k)
+{
+	while (!k->failed && !k->restart && k->filling < k->count) {
+		struct slot *slot = slot_at(k, k->filling);
+		uint32_t events = slot->batch->header.events;
+
+		if (k->alone_until && slot->next > k->alone_until)
+			return;
+		map(k, slot->batch);
+		while (slot->produced < events && has_room(k) &&
+		       produce_one(k, slot))
+			;
+		if (slot->produced < events)
+			return;
+		k->filling++;
+	}
+}
+
+static bool kafka_backend_produce(void *backend, struct batch *b, uint64_t next)
+{
+	struct kafka_backend *k = backend;
+
+	if (k->failed || k->restart || k->count == SLOTS ||
+	    k->filling < k->count)
+		return false;
+	*slot_at(k, k->count) = (struct slot){
+	    .batch = batch_ref(b), .next = next, .left = b->header.events};
+	k->count++;
+	fill(k);
+	return true;
+}
+
+/* ---- what the producer says ---- */
+
+static void on_bad(struct kafka_backend *k, struct slot *slot, uint32_t event,
+		   int error)
+{
+	const struct batch *b = slot->batch;
+	const struct batch_event *e = &b->events[event];
+	struct stream *s;
+	char name[BATCH_STREAM_NAME_BYTES + 1];
+	struct err err;
+
+	count_failure(k, error);
+	if (kafka_error_is_poison(error) && k->alone_until) {
+		k->poison_found = true;
+		k->mapped = NULL;
+		map(k, b);
+		put_letter(k, slot, event, error);
+		return;
+	}
+	if (kafka_error_is_poison(error)) {
+		k->restart = true;
+		k->alone_until = slot->next;
+		return;
+	}
+	s = stream_find(k, batch_stream(b, e->stream, name), e->version);
+	kafka_target_explain(&k->target, error, kafka_error_text(error),
+			     kafka_topic_name(s->topic), &err);
+	fail(k, &err);
+}
+
+static void on_reported(void *arg, const struct kafka_report *reports,
+			size_t count)
+{
+	struct kafka_backend *k = arg;
+
+	for (size_t i = 0; i < count; i++) {
+		uint32_t event;
+		struct slot *slot = slot_of(k, reports[i].opaque, &event);
+
+		k->in_flight--;
+		k->in_flight_bytes -= slot->batch->events[event].bytes;
+		if (reports[i].error)
+			on_bad(k, slot, event, reports[i].error);
+		else
+			slot->left--;
+	}
+	fill(k);
+}
+
+static void on_trouble(void *arg, int error, const char *text)
+{
+	struct kafka_backend *k = arg;
+	struct err err;
+
+	kafka_target_explain(&k->target, error, text, NULL, &err);
+	k->troubled = true;
+	k->events.waiting(k->events.arg, &err);
+}
+
+static void trouble_is_over(struct kafka_backend *k)
+{
+	if (k->troubled)
+		k->events.waiting(k->events.arg, NULL);
+	k->troubled = false;
+}
+
+static void on_failed(void *arg, const struct err *err)
+{
+	fail(arg, err);
+}
+
+static void on_stats(void *arg, const struct kafka_stats *stats)
+{
+	struct kafka_backend *k = arg;
+	uint64_t retries = (uint64_t)stats->retries;
+
+	k->counters->kafka_brokers_up = stats->brokers_up;
+	k->counters->kafka_round_trip_us = stats->round_trip_us;
+	k->counters->kafka_throttled_us = stats->throttled_us;
+	if (retries > k->retries)
+		k->counters->kafka_retries += retries - k->retries;
+	k->retries = retries;
+	if (stats->brokers_up && !k->in_flight)
+		trouble_is_over(k);
+}
+
+/* ---- open, restart, close ---- */
+
+static int open_producer(struct kafka_backend *k, struct err *err)
+{
+	struct kafka_events events = {on_reported, on_trouble, on_failed,
+				      on_stats, k};
+
+	k->target.options.alone = k->alone_until != 0;
+	k->retries = 0;
+	return kafka_open(&k->kafka, k->loop, &k->target.options, &events, err);
+}
+
+static void on_released(void *arg)
+{
+	struct loan *loan = arg;
+
+	for (uint32_t i = 0; i < loan->count; i++) {
+		batch_unref(&loan->batches[i]);
+		free(loan->lines[i]);
+	}
+	free(loan);
+}
+
+static void close_producer(struct kafka_backend *k)
+{
+	struct loan *loan = xcalloc(1, sizeof(*loan));
+
+	for (uint32_t i = 0; i < k->count; i++) {
+		struct slot *slot = slot_at(k, i);
+
+		loan->batches[i] = batch_ref(slot->batch);
+		loan->lines[i] = slot->lines;
+		slot->lines = NULL;
+		slot->line_at = 0;
+		slot->produced = 0;
+		slot->left = slot->batch->header.events;
+	}
+	loan->count = k->count;
+	k->filling = 0;
+	k->in_flight = 0;
+	k->in_flight_bytes = 0;
+	streams_forget(k);
+	kafka_close(&k->kafka, on_released, loan);
+	deadletters_free(&k->letters);
+}
+
+static void restart(struct kafka_backend *k)
+{
+	struct err err;
+
+	close_producer(k);
+	k->restart = false;
+	log_warn("kafka_restarted", "reason=%s request_bytes=%" PRId64,
+		 k->alone_until ? "to_find_what_is_too_large" : "found",
+		 k->target.options.max_request_bytes);
+	if (open_producer(k, &err) != 0)
+		fail(k, &err);
+	fill(k);
+}
+
+/* What was too large is found or was the request, and nothing is in flight. */
+static void end_alone(struct kafka_backend *k)
+{
+	int64_t *bytes = &k->target.options.max_request_bytes;
+
+	if (!k->poison_found && *bytes > MIN_REQUEST_BYTES)
+		*bytes /= 2;
+	k->poison_found = false;
+	k->alone_until = 0;
+	k->restart = true;
+}
+
+/* Frees the slots that are done; returns the position behind them, or 0. */
+static uint64_t advance(struct kafka_backend *k)
+{
+	uint64_t position = 0;
+
+	while (k->filling && slot_at(k, 0)->left == 0) {
+		struct slot *slot = slot_at(k, 0);
+
+		position = slot->next;
+		if (k->mapped == slot->batch)
+			k->mapped = NULL;
+		batch_unref(&slot->batch);
+		free(slot->lines);
+		k->first = (k->first + 1) % SLOTS;
+		k->count--;
+		k->filling--;
+	}
+	return position;
+}
+
+static bool on_turn(void *arg)
+{
+	struct kafka_backend *k = arg;
+	uint64_t position = k->restart ? 0 : advance(k);
+
+	if (position && !k->told_opened) {
+		k->told_opened = true;
+		k->events.opened(k->events.arg);
+	}
+	if (position) {
+		trouble_is_over(k);
+		k->events.delivered(k->events.arg, position, NULL, 0);
+	}
+	if (k->alone_until && position >= k->alone_until)
+		end_alone(k);
+	if (k->failed) {
+		struct err err = k->err;
+
+		k->events.failed(k->events.arg, &err);
+		return true;
+	}
+	if (k->restart)
+		restart(k);
+	return position != 0;
+}
+
+static void destroy(struct kafka_backend *k)
+{
+	kafka_target_free(&k->target);
+	free(k->streams);
+	free(k->letters_dir);
+	free(k->envelope);
+	free(k);
+}
+
+static int kafka_backend_open(void **backend,
+			      const struct backend_options *options,
+			      const struct backend_events *events,
+			      struct err *err)
+{
+	struct kafka_backend *k = xcalloc(1, sizeof(*k));
+
+	k->loop = options->loop;
+	k->envelope =
+	    options->conf->envelope ? xstrdup(options->conf->envelope) : NULL;
+	k->headers = options->conf->headers;
+	k->queue_messages = options->conf->queue_messages;
+	k->dead_letter_cap = options->conf->dead_letter_cap;
+	k->counters = options->counters;
+	k->contracts = options->contracts;
+	k->events = *events;
+	k->letters_dir = xasprintf("%s/dead_letters", options->state_dir);
+	if (kafka_target_read(&k->target, options, err) != 0 ||
+	    open_producer(k, err) != 0) {
+		destroy(k);
+		return -1;
+	}
+	k->hook = (struct loop_hook){.fn = on_turn, .arg = k};
+	loop_hook_add(k->loop, &k->hook);
+	*backend = k;
+	return 0;
+}
+
+static void kafka_backend_close(void **backend)
+{
+	struct kafka_backend *k = *backend;
+
+	if (!k)
+		return;
+	*backend = NULL;
+	loop_hook_del(k->loop, &k->hook);
+	close_producer(k);
+	while (k->count)
+		batch_unref(&slot_at(k, --k->count)->batch);
+	destroy(k);
+}
+
+const struct backend backend_kafka = {
+    .name = "kafka",
+    .open = kafka_backend_open,
+    .produce = kafka_backend_produce,
+    .close = kafka_backend_close,
+};
