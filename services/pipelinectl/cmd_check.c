@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "contract/contract.h"
+#include "kafka/kafka.h"
 #include "services/kinds.h"
 #include "services/pipelinectl/cmd.h"
 #include "services/pipelinectl/options.h"
@@ -178,6 +179,39 @@ static void check_contracts(struct check *c)
 	c->warnings = c->report.warnings + c->contract_report.warnings;
 }
 
+/* The value of a text key of a service, or NULL when it has none. */
+static const char *text_of(const struct conf_service *s, const char *key)
+{
+	const struct conf_table *t = s->kind->conf;
+
+	for (size_t i = 0; i < t->row_count; i++)
+		if (t->rows[i].type == CONF_STRING &&
+		    strcmp(t->rows[i].name, key) == 0)
+			return *(char *const *)((const char *)s->conf +
+						t->rows[i].offset);
+	return NULL;
+}
+
+/*
+ * Only librdkafka knows its properties. They are judged here, not while loading
+ * the configuration, which would make every process load that library.
+ */
+static void check_properties(struct check *c)
+{
+	for (uint32_t i = 0; c->conf && i < c->conf->service_count; i++) {
+		const struct conf_service *s = &c->conf->services[i];
+		const char *properties = text_of(s, "properties");
+		struct err err;
+
+		if (!properties ||
+		    kafka_check_properties(properties, &err) == 0)
+			continue;
+		buf_printf(&c->report.lines, "%s: %s.properties: %s\n",
+			   shown_path(c), s->name, err.text);
+		c->errors++;
+	}
+}
+
 int cmd_check(int argc, char **argv)
 {
 	struct check c = {0};
@@ -190,6 +224,7 @@ int cmd_check(int argc, char **argv)
 	if (conf_load(&c.conf, c.path, &weft_kinds, &c.report) == -1)
 		c.conf = NULL;
 	check_contracts(&c);
+	check_properties(&c);
 	if (o.json)
 		print_json(&c);
 	else
