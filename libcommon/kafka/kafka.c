@@ -17,6 +17,8 @@
 #define EVENTS_A_TURN 64
 /* librdkafka's levels are those of syslog, whose header clashes with log.h. */
 #define RD_CRITICAL 2
+/* So often without a broker, while messages wait, is trouble: 10 s. */
+#define DARK_STATS 2
 
 struct kafka_topic {
 	rd_kafka_topic_t *rkt;
@@ -32,6 +34,7 @@ struct kafka {
 	rd_kafka_queue_t *queue;
 	struct kafka_topic *topics;
 	bool failed;
+	unsigned dark; /* statistics in a row without a broker */
 };
 
 /* What is left of a producer when it is closed, for the thread that ends it. */
@@ -96,7 +99,15 @@ static void serve_stats(struct kafka *k, rd_kafka_event_t *event)
 	const char *json = rd_kafka_event_stats(event);
 	struct kafka_stats stats;
 
-	if (k->events.stats && stats_read(json, strlen(json), &stats) == 0)
+	if (stats_read(json, strlen(json), &stats) != 0)
+		return;
+	/* A connection that is closed before it is of use is no error event. */
+	k->dark = stats.queued && !stats.brokers_up ? k->dark + 1 : 0;
+	if (k->dark == DARK_STATS)
+		k->events.trouble(k->events.arg,
+				  RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN,
+				  "connected to none of the brokers");
+	if (k->events.stats)
 		k->events.stats(k->events.arg, &stats);
 }
 

@@ -76,6 +76,7 @@ struct kafka_backend {
 	uint64_t alone_until; /* log position, 0 = requests as usual */
 	bool poison_found;    /* in what was sent alone */
 	bool told_opened, troubled, restart, failed;
+	char trouble[ERR_TEXT_BYTES]; /* as last told, while troubled */
 	uint64_t retries;
 	struct err err;
 };
@@ -437,6 +438,9 @@ static void on_bad(struct kafka_backend *k, struct slot *slot, uint32_t event,
 	struct err err;
 
 	count_failure(k, error);
+	/* It goes back already; most of a refused request come together. */
+	if (k->restart)
+		return;
 	if (kafka_error_is_poison(error) && k->alone_until) {
 		k->poison_found = true;
 		k->mapped = NULL;
@@ -480,7 +484,11 @@ static void on_trouble(void *arg, int error, const char *text)
 	struct err err;
 
 	kafka_target_explain(&k->target, error, text, NULL, &err);
+	/* It is told at each try to connect. */
+	if (k->troubled && strcmp(k->trouble, err.text) == 0)
+		return;
 	k->troubled = true;
+	snprintf(k->trouble, sizeof(k->trouble), "%s", err.text);
 	k->events.waiting(k->events.arg, &err);
 }
 

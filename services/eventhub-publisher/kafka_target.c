@@ -181,56 +181,71 @@ static int explain_login(const struct kafka_target *t, const char *text,
 {
 	if (!t->identity)
 		return err_set(err, EACCES,
-			       "Kafka wants a login: %s; name an identity in "
-			       "%s.identity",
-			       text, t->section);
+			       "Kafka wants a login, name an identity in "
+			       "%s.identity: %s",
+			       t->section, text);
 	return err_set(err, EACCES,
-		       "Kafka refuses the login: %s; correct identities.%s, "
-		       "which %s.identity names",
-		       text, t->identity, t->section);
+		       "Kafka refuses the login, correct identities.%s, which "
+		       "%s.identity names: %s",
+		       t->identity, t->section, text);
+}
+
+/* Of what passes by itself, or may. */
+static void explain_passing(const struct kafka_target *t, int error,
+			    const char *text, const char *topic,
+			    struct err *err)
+{
+	switch (kafka_error_cause(error)) {
+	case KAFKA_CAUSE_NAME:
+	case KAFKA_CAUSE_NETWORK:
+		err_set(err, ENOTCONN, "no way to Kafka, see %s.bootstrap: %s",
+			t->section, text);
+		break;
+	case KAFKA_CAUSE_THROTTLE:
+		err_set(err, EBUSY,
+			"topic %s is throttled, and sent again later; more "
+			"throughput units would help: %s",
+			topic, text);
+		break;
+	default:
+		err_set(err, EIO, "topic %s: %s (%s)", topic, text,
+			kafka_error_name(error));
+	}
+	err->retriable = true;
 }
 
 int kafka_target_explain(const struct kafka_target *t, int error,
-			 const char *text, const char *topic, struct err *err)
+			 const char *said, const char *topic, struct err *err)
 {
+	/* What follows differs each time: " (after 5ms in state …". */
+	const char *end = strstr(said, " (after ");
+	char *text = xmemdup0(said, end ? (size_t)(end - said) : strlen(said));
 	const char *name = topic ? topic : "(any)";
 
 	switch (kafka_error_cause(error)) {
 	case KAFKA_CAUSE_LOGIN:
-		return explain_login(t, text, err);
+		explain_login(t, text, err);
+		break;
 	case KAFKA_CAUSE_RIGHTS:
-		return err_set(err, EACCES,
-			       "topic %s: %s; let who %s.identity names send "
-			       "to it",
-			       name, text, t->section);
+		err_set(err, EACCES,
+			"topic %s: let who %s.identity names send to it: %s",
+			name, t->section, text);
+		break;
 	case KAFKA_CAUSE_TOPIC:
-		return err_set(err, ENOENT,
-			       "topic %s: %s; create it, or correct %s.topic, "
-			       "or eventhub.topic of the contract",
-			       name, text, t->section);
+		err_set(err, ENOENT,
+			"topic %s: create it, or correct %s.topic, or "
+			"eventhub.topic of the contract: %s",
+			name, t->section, text);
+		break;
 	case KAFKA_CAUSE_TLS:
 		err_set(err, EPROTO,
-			"TLS: %s; see %s.tls and %s.ca_file, and whether "
-			"%s.bootstrap has the port of TLS",
-			text, t->section, t->section, t->section);
-		break;
-	case KAFKA_CAUSE_NAME:
-	case KAFKA_CAUSE_NETWORK:
-		err_set(err, ENOTCONN,
-			"%s; it is tried again, see %s.bootstrap if the "
-			"address is wrong",
-			text, t->section);
-		break;
-	case KAFKA_CAUSE_THROTTLE:
-		err_set(err, EBUSY,
-			"%s: %s; it is throttled: sent again later, and more "
-			"throughput units would help",
-			name, text);
+			"no TLS with Kafka, see %s.tls, ca_file, and the port "
+			"in bootstrap: %s",
+			t->section, text);
 		break;
 	default:
-		err_set(err, EIO, "topic %s: %s (%s)", name, text,
-			kafka_error_name(error));
+		explain_passing(t, error, text, name, err);
 	}
-	err->retriable = true;
+	free(text);
 	return -1;
 }
