@@ -75,8 +75,6 @@ struct conf_row {
 struct conf_judge {
 	void (*refuse)(void *arg, const char *key, const char *text);
 	void (*warn)(void *arg, const char *key, const char *text);
-	/* Whether the file gives the key. */
-	bool (*given)(void *arg, const char *key);
 	void *arg;
 };
 

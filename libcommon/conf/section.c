@@ -282,15 +282,6 @@ static void judge_warn(void *arg, const char *key, const char *text)
 			r->section->name, key, text);
 }
 
-static bool judge_given(void *arg, const char *key)
-{
-	const struct reading *r = arg;
-	const struct conf_row *row = find_row(r->section->table, key);
-
-	return row && r->section->origins[row - r->section->table->rows].from ==
-			  FROM_FILE;
-}
-
 static struct conf_section *add_section(struct conf *conf, const char *name,
 					const struct conf_table *table)
 {
@@ -324,7 +315,7 @@ struct conf_section *section_read(struct loading *l, const char *name,
 {
 	struct conf *conf = l->conf;
 	struct reading r = {.l = l, .group = group, .live = live};
-	struct conf_judge judge = {judge_refuse, judge_warn, judge_given, &r};
+	struct conf_judge judge = {judge_refuse, judge_warn, &r};
 	size_t problems = l->problems.count;
 
 	r.section = add_section(conf, name, table);

@@ -25,7 +25,7 @@ static const struct owned {
     {"metadata.broker.list", "use the key \"bootstrap\""},
     {"sasl.username", "use the key \"username\""},
     {"sasl.password", "use the key \"password\", which keeps it secret"},
-    {"ssl.key.password", "use the key \"client_key_password\""},
+    {"ssl.key.password", "use the key \"key_password\""},
     {"ssl.key.pem", "use the key \"client_key\""},
     {"ssl.keystore.password", "use the key \"client_key\""},
     {"queue.buffering.max.messages", "use the key \"queue_messages\""},

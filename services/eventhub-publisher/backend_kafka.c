@@ -24,12 +24,12 @@
 #include "base/log.h"
 #include "services/eventhub-publisher/backend.h"
 #include "services/eventhub-publisher/deadletters.h"
+#include "services/eventhub-publisher/kafka_messages.h"
 #include "services/eventhub-publisher/kafka_target.h"
 
 #define SLOTS		  512
 #define IN_FLIGHT_BYTES	  (32u << 20)
 #define MIN_REQUEST_BYTES (16 << 10)
-#define HEADERS		  4
 
 struct slot {
 	struct batch *batch;
@@ -40,24 +40,13 @@ struct slot {
 	uint32_t left;	   /* events that are not delivered */
 };
 
-/* A stream, and what all of its messages have in common. */
-struct stream {
-	char name[BATCH_STREAM_NAME_BYTES + 1];
-	struct kafka_topic *topic;
-	uint16_t version;
-	char contract[BATCH_STREAM_NAME_BYTES + 8]; /* "order/1" */
-	struct buf envelope;			    /* {"stream":"order" */
-};
-
 struct kafka_backend {
 	struct loop *loop;
 	struct eventhub_publisher_counters *counters;
-	struct contract_set *(*contracts)(void *arg);
 	struct backend_events events;
 	struct loop_hook hook;
 	struct kafka_target target;
-	char *envelope; /* NULL: none */
-	bool headers;
+	struct kafka_messages messages;
 	int64_t queue_messages, dead_letter_cap;
 	struct kafka *kafka;
 	char *letters_dir;
@@ -67,12 +56,6 @@ struct kafka_backend {
 	uint32_t filling; /* of count, the first not wholly produced */
 	int64_t in_flight;
 	size_t in_flight_bytes;
-	struct stream **streams;
-	size_t stream_count;
-	uint64_t set; /* hash of the contracts that streams come from */
-	struct stream *map[BATCH_MAX_STREAMS]; /* of the batch … */
-	const struct batch *mapped;	       /* … that is produced */
-	char trace[2 * BATCH_TRACE_BYTES + 1]; /* of it, or "" */
 	uint64_t alone_until; /* log position, 0 = requests as usual */
 	bool poison_found;    /* in what was sent alone */
 	bool told_opened, troubled, restart, failed;
@@ -117,155 +100,6 @@ static void fail(struct kafka_backend *k, const struct err *err)
 	k->err = *err;
 }
 
-/* ---- streams ---- */
-
-static struct stream *stream_new(struct kafka_backend *k, const char *name,
-				 uint16_t version)
-{
-	struct contract_set *set = k->contracts(k->events.arg);
-	const struct contract *contract =
-	    set ? contract_set_find(set, name, strlen(name)) : NULL;
-	struct stream *s = xcalloc(1, sizeof(*s));
-	char topic[TOPIC_BYTES + 1];
-
-	snprintf(s->name, sizeof(s->name), "%s", name);
-	kafka_target_topic(&k->target, name, contract ? contract->topic : NULL,
-			   topic);
-	s->topic = kafka_topic(k->kafka, topic);
-	s->version = version;
-	snprintf(s->contract, sizeof(s->contract), "%s/%u", name, version);
-	if (k->envelope) {
-		buf_text(&s->envelope, "{\"");
-		buf_json_escape(&s->envelope, k->envelope, strlen(k->envelope));
-		buf_printf(&s->envelope, "\":\"%s\"", name);
-	}
-	return s;
-}
-
-static void streams_forget(struct kafka_backend *k)
-{
-	for (size_t i = 0; i < k->stream_count; i++) {
-		buf_free(&k->streams[i]->envelope);
-		free(k->streams[i]);
-	}
-	k->stream_count = 0;
-	k->mapped = NULL;
-}
-
-static struct stream *stream_find(struct kafka_backend *k, const char *name,
-				  uint16_t version)
-{
-	for (size_t i = 0; i < k->stream_count; i++)
-		if (k->streams[i]->version == version &&
-		    strcmp(k->streams[i]->name, name) == 0)
-			return k->streams[i];
-	k->streams = xreallocarray(k->streams, k->stream_count + 1,
-				   sizeof(struct stream *));
-	k->streams[k->stream_count] = stream_new(k, name, version);
-	return k->streams[k->stream_count++];
-}
-
-static struct stream *stream_of(struct kafka_backend *k, const struct batch *b,
-				const struct batch_event *e)
-{
-	struct stream *s = k->map[e->stream];
-	char name[BATCH_STREAM_NAME_BYTES + 1];
-
-	if (s && s->version == e->version)
-		return s;
-	s = stream_find(k, batch_stream(b, e->stream, name), e->version);
-	k->map[e->stream] = s;
-	return s;
-}
-
-/* Makes b the batch that map and trace are about. */
-static void map(struct kafka_backend *k, const struct batch *b)
-{
-	struct contract_set *set = k->contracts(k->events.arg);
-	uint64_t hash = set ? contract_set_hash(set) : 0;
-	uint8_t any = 0;
-
-	if (hash != k->set)
-		streams_forget(k);
-	k->set = hash;
-	if (k->mapped == b)
-		return;
-	k->mapped = b;
-	memset(k->map, 0, b->stream_count * sizeof(k->map[0]));
-	for (size_t i = 0; i < BATCH_TRACE_BYTES; i++) {
-		snprintf(k->trace + i * 2, 3, "%02x", b->header.trace[i]);
-		any |= b->header.trace[i];
-	}
-	if (!any)
-		*k->trace = '\0';
-}
-
-/* ---- messages ---- */
-
-/* All events of a slot with the stream's name in front, in their order. */
-static void put_envelopes(struct kafka_backend *k, struct slot *slot)
-{
-	const struct batch *b = slot->batch;
-	size_t bytes = 0;
-	char *at;
-
-	for (uint32_t i = 0; i < b->header.events; i++)
-		bytes += b->events[i].bytes +
-			 stream_of(k, b, &b->events[i])->envelope.used;
-	at = slot->lines = xmalloc(bytes);
-	for (uint32_t i = 0; i < b->header.events; i++) {
-		const struct batch_event *e = &b->events[i];
-		const struct buf *head = &stream_of(k, b, e)->envelope;
-		const char *line = b->payload + e->offset;
-
-		memcpy(at, head->data, head->used);
-		at += head->used;
-		/* The brace that begins the event becomes the comma. */
-		memcpy(at, line, e->bytes);
-		*at = line[1] == '}' ? ' ' : ',';
-		at += e->bytes;
-	}
-}
-
-static size_t payload_bytes(const struct kafka_backend *k,
-			    const struct stream *s, const struct batch_event *e)
-{
-	return e->bytes + (k->envelope ? s->envelope.used : 0);
-}
-
-static const char *payload_of(struct kafka_backend *k, struct slot *slot,
-			      const struct batch_event *e)
-{
-	if (!k->envelope)
-		return slot->batch->payload + e->offset;
-	if (!slot->lines)
-		put_envelopes(k, slot);
-	return slot->lines + slot->line_at;
-}
-
-static size_t headers_of(const struct kafka_backend *k, const struct slot *slot,
-			 const struct batch_event *e, const struct stream *s,
-			 struct kafka_header headers[HEADERS])
-{
-	const char *payload = slot->batch->payload;
-	size_t n = 0;
-
-	if (!k->headers)
-		return 0;
-	if (e->type_bytes)
-		headers[n++] = (struct kafka_header){
-		    "event_type", payload + e->type_offset, e->type_bytes};
-	headers[n++] =
-	    (struct kafka_header){"contract", s->contract, strlen(s->contract)};
-	if (e->id_bytes)
-		headers[n++] = (struct kafka_header){
-		    "event_id", payload + e->id_offset, e->id_bytes};
-	if (*k->trace)
-		headers[n++] = (struct kafka_header){"trace_id", k->trace,
-						     sizeof(k->trace) - 1};
-	return n;
-}
-
 /* ---- dead letters ---- */
 
 static void on_stored(void *arg, void *const *opaques, size_t count)
@@ -304,7 +138,7 @@ static void put_letter(struct kafka_backend *k, struct slot *slot,
 {
 	const struct batch *b = slot->batch;
 	const struct batch_event *e = &b->events[event];
-	const struct stream *s = stream_of(k, b, e);
+	const struct kafka_stream *s = kafka_messages_stream(&k->messages, e);
 	char now[CLOCK_TEXT_BYTES], received[CLOCK_TEXT_BYTES];
 	struct buf line = {0};
 
@@ -358,16 +192,17 @@ static bool produce_one(struct kafka_backend *k, struct slot *slot)
 {
 	const struct batch *b = slot->batch;
 	const struct batch_event *e = &b->events[slot->produced];
-	const struct stream *s = stream_of(k, b, e);
-	struct kafka_header headers[HEADERS];
+	const struct kafka_stream *s = kafka_messages_stream(&k->messages, e);
+	struct kafka_header headers[KAFKA_HEADERS];
 	struct kafka_message m = {
 	    .topic = s->topic,
-	    .payload = payload_of(k, slot, e),
-	    .payload_bytes = payload_bytes(k, s, e),
+	    .payload = slot->lines ? slot->lines + slot->line_at
+				   : b->payload + e->offset,
+	    .payload_bytes = e->bytes + s->envelope.used,
 	    .key = e->key_bytes ? b->payload + e->key_offset : NULL,
 	    .key_bytes = e->key_bytes,
 	    .headers = headers,
-	    .header_count = headers_of(k, slot, e, s, headers),
+	    .header_count = kafka_messages_headers(&k->messages, e, s, headers),
 	    .opaque = opaque_of(k, slot, slot->produced),
 	};
 	int error = kafka_produce(k->kafka, &m);
@@ -402,7 +237,9 @@ static void fill(struct kafka_backend *k)
 
 		if (k->alone_until && slot->next > k->alone_until)
 			return;
-		map(k, slot->batch);
+		kafka_messages_turn(&k->messages, slot->batch);
+		if (k->messages.envelope && events && !slot->lines)
+			slot->lines = kafka_messages_wrap(&k->messages);
 		while (slot->produced < events && has_room(k) &&
 		       produce_one(k, slot))
 			;
@@ -433,8 +270,7 @@ static void on_bad(struct kafka_backend *k, struct slot *slot, uint32_t event,
 {
 	const struct batch *b = slot->batch;
 	const struct batch_event *e = &b->events[event];
-	struct stream *s;
-	char name[BATCH_STREAM_NAME_BYTES + 1];
+	const struct kafka_stream *s;
 	struct err err;
 
 	count_failure(k, error);
@@ -443,8 +279,7 @@ static void on_bad(struct kafka_backend *k, struct slot *slot, uint32_t event,
 		return;
 	if (kafka_error_is_poison(error) && k->alone_until) {
 		k->poison_found = true;
-		k->mapped = NULL;
-		map(k, b);
+		kafka_messages_turn(&k->messages, b);
 		put_letter(k, slot, event, error);
 		return;
 	}
@@ -453,7 +288,8 @@ static void on_bad(struct kafka_backend *k, struct slot *slot, uint32_t event,
 		k->alone_until = slot->next;
 		return;
 	}
-	s = stream_find(k, batch_stream(b, e->stream, name), e->version);
+	kafka_messages_turn(&k->messages, b);
+	s = kafka_messages_stream(&k->messages, e);
 	kafka_target_explain(&k->target, error, kafka_error_text(error),
 			     kafka_topic_name(s->topic), &err);
 	fail(k, &err);
@@ -528,7 +364,11 @@ static int open_producer(struct kafka_backend *k, struct err *err)
 
 	k->target.options.alone = k->alone_until != 0;
 	k->retries = 0;
-	return kafka_open(&k->kafka, k->loop, &k->target.options, &events, err);
+	if (kafka_open(&k->kafka, k->loop, &k->target.options, &events, err) !=
+	    0)
+		return -1;
+	k->messages.kafka = k->kafka;
+	return 0;
 }
 
 static void on_released(void *arg)
@@ -560,7 +400,7 @@ static void close_producer(struct kafka_backend *k)
 	k->filling = 0;
 	k->in_flight = 0;
 	k->in_flight_bytes = 0;
-	streams_forget(k);
+	kafka_messages_forget(&k->messages);
 	kafka_close(&k->kafka, on_released, loan);
 	deadletters_free(&k->letters);
 }
@@ -600,8 +440,8 @@ static uint64_t advance(struct kafka_backend *k)
 		struct slot *slot = slot_at(k, 0);
 
 		position = slot->next;
-		if (k->mapped == slot->batch)
-			k->mapped = NULL;
+		if (k->messages.mapped == slot->batch)
+			kafka_messages_turn(&k->messages, NULL);
 		batch_unref(&slot->batch);
 		free(slot->lines);
 		k->first = (k->first + 1) % SLOTS;
@@ -640,9 +480,8 @@ static bool on_turn(void *arg)
 static void destroy(struct kafka_backend *k)
 {
 	kafka_target_free(&k->target);
-	free(k->streams);
+	kafka_messages_free(&k->messages);
 	free(k->letters_dir);
-	free(k->envelope);
 	free(k);
 }
 
@@ -651,17 +490,22 @@ static int kafka_backend_open(void **backend,
 			      const struct backend_events *events,
 			      struct err *err)
 {
+	const struct eventhub_publisher_conf *conf = options->conf;
 	struct kafka_backend *k = xcalloc(1, sizeof(*k));
 
 	k->loop = options->loop;
-	k->envelope =
-	    options->conf->envelope ? xstrdup(options->conf->envelope) : NULL;
-	k->headers = options->conf->headers;
-	k->queue_messages = options->conf->queue_messages;
-	k->dead_letter_cap = options->conf->dead_letter_cap;
+	k->queue_messages = conf->queue_messages;
+	k->dead_letter_cap = conf->dead_letter_cap;
 	k->counters = options->counters;
-	k->contracts = options->contracts;
 	k->events = *events;
+	k->messages = (struct kafka_messages){
+	    .target = &k->target,
+	    .contracts = options->contracts,
+	    .arg = events->arg,
+	    .headers = conf->headers,
+	};
+	if (conf->envelope && *conf->envelope)
+		k->messages.envelope = xstrdup(conf->envelope);
 	k->letters_dir = xasprintf("%s/dead_letters", options->state_dir);
 	if (kafka_target_read(&k->target, options, err) != 0 ||
 	    open_producer(k, err) != 0) {

@@ -223,7 +223,7 @@ static int open_backend(struct run *run, struct err *err)
 	    sink_resume_at(state->sink, &options.state, &options.state_bytes);
 	state->handed_first = 0;
 	state->handed_count = 0;
-	if (options.conf->identity)
+	if (options.conf->identity && *options.conf->identity)
 		options.identity =
 		    conf_find_identity(run_config(run), options.conf->identity);
 	rc = state->backend->open(&state->handle, &options, &events, err);

@@ -22,9 +22,10 @@ static char *keep(struct kafka_target *t, char *text)
 	return text;
 }
 
+/* "" says the same as nothing. */
 static char *copy(struct kafka_target *t, const char *text)
 {
-	return keep(t, text ? xstrdup(text) : NULL);
+	return keep(t, text && *text ? xstrdup(text) : NULL);
 }
 
 /* The value of a part of "Name=value;Name=value", owned, or NULL. */
@@ -126,7 +127,7 @@ int kafka_target_read(struct kafka_target *t,
 	    .ca_file = copy(t, conf->ca_file),
 	    .client_cert = copy(t, conf->client_cert),
 	    .client_key = copy(t, conf->client_key),
-	    .client_key_password = copy(t, conf->client_key_password),
+	    .client_key_password = copy(t, conf->key_password),
 	    .compression =
 		choice(t, EVENTHUB_PUBLISHER_COMPRESSION, conf->compression),
 	    .partitioner =

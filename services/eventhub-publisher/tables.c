@@ -23,17 +23,17 @@ static const struct conf_row rows[] = {
     {FIELD(preset, CONF_CHOICE), .choices = "kafka|eventhubs", .def = "kafka",
      .doc = "What the kafka backend speaks to. eventhubs: Azure Event Hubs, "
 	    "with TLS, and its limits and idle times."},
-    {FIELD(bootstrap, CONF_STRING), .min = "1", .max = "4096",
+    {FIELD(bootstrap, CONF_STRING), .max = "4096",
      .doc = "Brokers to begin with, \"host:port,host:port\". With an identity "
 	    "that is a connection string of Event Hubs it need not be given."},
-    {FIELD(topic, CONF_STRING), .min = "1", .max = "249",
+    {FIELD(topic, CONF_STRING), .max = "249",
      .doc =
 	 "One topic for all, or with \"" TOPIC_STREAM
 	 "\" in it one for each stream, such as \"shop-" TOPIC_STREAM
 	 "\". When it is not given, the EntityPath of the connection string "
 	 "is the topic, else each stream has the one that its contract names "
 	 "(eventhub.topic), or its own name."},
-    {FIELD(envelope, CONF_STRING), .min = "1", .max = "64",
+    {FIELD(envelope, CONF_STRING), .max = "64",
      .doc =
 	 "Name of a member, such as \"stream\", that is put in front of "
 	 "those of each event and holds the name of its stream: for those "
@@ -42,7 +42,7 @@ static const struct conf_row rows[] = {
     {FIELD(headers, CONF_BOOL), .def = "true",
      .doc = "Give each message the headers event_type, contract (its name and "
 	    "version, \"order/1\"), event_id, and trace_id where there is one. "
-	    "They cost about 1 CPU-second per million events."},
+	    "They cost some 0.7 CPU-seconds per million events."},
     {FIELD(identity, CONF_STRING), .choices = "connection_string|plain",
      .flags = CONF_IDENTITY,
      .doc = "Who to log in as: a connection string of Event Hubs, or a user "
@@ -59,7 +59,7 @@ static const struct conf_row rows[] = {
      .doc = "Certificate (PEM) to show to the brokers."},
     {FIELD(client_key, CONF_PATH), .flags = CONF_EXISTS, .needs = "client_cert",
      .doc = "Private key (PEM) of client_cert."},
-    {FIELD(client_key_password, CONF_STRING), .flags = CONF_SECRET,
+    {FIELD(key_password, CONF_STRING), .flags = CONF_SECRET,
      .needs = "client_key", .doc = "Password of client_key."},
     {FIELD(compression, CONF_CHOICE), .choices = EVENTHUB_PUBLISHER_COMPRESSION,
      .def = "none",
@@ -86,7 +86,7 @@ static const struct conf_row rows[] = {
      .def = "10000",
      .doc = "Events on their way to Kafka at most. More costs memory and CPU "
 	    "time, and gains little."},
-    {FIELD(properties, CONF_STRING), .min = "1", .max = "4096",
+    {FIELD(properties, CONF_STRING), .max = "4096",
      .doc = "Other properties of librdkafka, \"name=value; name=value\"; see "
 	    "its CONFIGURATION.md."},
     {FIELD(dead_letter_cap, CONF_BYTES), .min = "1MiB", .max = "1TiB",
@@ -124,19 +124,26 @@ static const struct conf_row rows[] = {
 
 /* ---- what rows cannot say by themselves ---- */
 
-static const char *const kafka_keys[] = {
-    "preset",	   "bootstrap",	     "topic",	   "envelope",
-    "headers",	   "identity",	     "sasl",	   "tls",
-    "ca_file",	   "client_cert",    "client_key", "client_key_password",
-    "compression", "partitioner",    "linger",	   "request_timeout",
-    "max_message", "queue_messages", "properties", "dead_letter_cap",
-};
-
-static void warn_idle_keys(const struct conf_judge *judge)
+static bool is_set(const char *text)
 {
-	for (size_t i = 0; i < sizeof(kafka_keys) / sizeof(*kafka_keys); i++)
-		if (judge->given(judge->arg, kafka_keys[i]))
-			judge->warn(judge->arg, kafka_keys[i],
+	return text && *text;
+}
+
+/* Those who name a broker and forget the backend wonder where events go. */
+static void warn_idle_keys(const struct eventhub_publisher_conf *conf,
+			   const struct conf_judge *judge)
+{
+	const struct {
+		const char *key, *value;
+	} texts[] = {{"bootstrap", conf->bootstrap},
+		     {"topic", conf->topic},
+		     {"envelope", conf->envelope},
+		     {"identity", conf->identity},
+		     {"properties", conf->properties}};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
+		if (is_set(texts[i].value))
+			judge->warn(judge->arg, texts[i].key,
 				    "says nothing without backend = \"kafka\"");
 }
 
@@ -161,7 +168,7 @@ static void check_eventhubs(const struct eventhub_publisher_conf *conf,
 {
 	static const int64_t limit = 1000000, timeout = 20000000;
 
-	if (!conf->identity)
+	if (!is_set(conf->identity))
 		judge->refuse(judge->arg, "identity",
 			      "Event Hubs wants a login; name an identity of "
 			      "type \"connection_string\"");
@@ -186,14 +193,14 @@ static void check(const void *values, const struct conf_judge *judge)
 	bool hubs = conf->preset == PRESET_EVENTHUBS;
 
 	if (conf->backend != BACKEND_KAFKA) {
-		warn_idle_keys(judge);
+		warn_idle_keys(conf, judge);
 		return;
 	}
-	if (!conf->bootstrap && !hubs)
+	if (!is_set(conf->bootstrap) && !hubs)
 		judge->refuse(judge->arg, "bootstrap",
 			      "is missing: name the brokers, such as "
 			      "\"localhost:9092\"");
-	if (conf->topic)
+	if (is_set(conf->topic))
 		check_topic(conf->topic, judge);
 	if (hubs)
 		check_eventhubs(conf, judge);
@@ -202,9 +209,6 @@ static void check(const void *values, const struct conf_judge *judge)
 		    judge->arg, "tls",
 		    "certificates are of no use without it; write tls "
 		    "= true");
-	if (judge->given(judge->arg, "path"))
-		judge->warn(judge->arg, "path",
-			    "says nothing with backend = \"kafka\"");
 }
 
 const struct conf_table eventhub_publisher_conf_table = {

@@ -35,7 +35,7 @@ struct eventhub_publisher_conf {
 	char *ca_file;
 	char *client_cert;
 	char *client_key;
-	char *client_key_password;
+	char *key_password;
 	int compression; /* index into eventhub_publisher_compression */
 	int partitioner; /* index into eventhub_publisher_partitioner */
 	int64_t linger;

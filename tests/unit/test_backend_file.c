@@ -185,7 +185,10 @@ static void test_small_batches_wait_for_no_sync(void **state)
 	struct backend_options options = {
 	    .loop = loop, .conf = &conf, .log_tag = "3f2a9c01"};
 	struct owner o = {0};
-	struct backend_events events = {on_opened, on_delivered, on_failed, &o};
+	struct backend_events events = {.opened = on_opened,
+					.delivered = on_delivered,
+					.failed = on_failed,
+					.arg = &o};
 	int64_t until_us = clock_mono_us() + PATIENCE_US;
 	struct batch *b = one_event();
 	uint64_t taken = 0;
@@ -220,7 +223,10 @@ static void test_all_is_delivered_in_the_end(void **state)
 	struct backend_options options = {
 	    .loop = loop, .conf = &conf, .log_tag = "3f2a9c01"};
 	struct owner o = {0};
-	struct backend_events events = {on_opened, on_delivered, on_failed, &o};
+	struct backend_events events = {.opened = on_opened,
+					.delivered = on_delivered,
+					.failed = on_failed,
+					.arg = &o};
 	int64_t until_us = clock_mono_us() + PATIENCE_US;
 	struct batch *b = one_event();
 	struct err err;

@@ -76,7 +76,8 @@ static void drop_examples(char *text)
 		size_t n = strcspn(line, "\n") + 1;
 
 		if (!memmem(line, n, " = \"${file:", 11) &&
-		    !memmem(line, n, " = \"/etc/weft/collector.", 24)) {
+		    !memmem(line, n, " = \"/etc/weft/collector.", 24) &&
+		    !memmem(line, n, " = \"/etc/weft/eventhub-", 23)) {
 			memmove(out, line, n);
 			out += n;
 		}
@@ -189,7 +190,7 @@ static void a_row_of_the_manual_says_all(void **state)
 			       .def = "1MiB",
 			       .flags = CONF_RELOAD,
 			       .doc = "Of *k*."};
-	struct conf_table table = {"collector", "T.", &key, 1, 8};
+	struct conf_table table = {"collector", "T.", &key, 1, 8, NULL};
 	struct buf b = {0};
 
 	(void)state;

@@ -12,8 +12,8 @@ static const struct conf_row user_rows[] = {
     {CONF_FIELD(struct user, other, CONF_STRING), .doc = "Other."},
 };
 
-static const struct conf_table user_table = {"lake-tool", "For tests.",
-					     user_rows, 2, sizeof(struct user)};
+static const struct conf_table user_table = {
+    "lake-tool", "For tests.", user_rows, 2, sizeof(struct user), NULL};
 
 static const struct conf_kind user_list[] = {
     {.name = "lake-tool",
