@@ -191,6 +191,8 @@ int kafka_open(struct kafka **kafka, struct loop *loop,
 	k->queue = rd_kafka_queue_get_main(k->rk);
 	rd_kafka_queue_io_event_enable(k->queue, k->waker.io.fd, &one,
 				       sizeof(one));
+	/* What came before is not signalled, and nothing behind it would be. */
+	loop_wake(&k->waker);
 	*kafka = k;
 	return 0;
 }
