@@ -48,8 +48,7 @@ static const struct conf_row rows[] = {
      .doc = "Who to log in as: a connection string of Event Hubs, or a user "
 	    "name with a password."},
     {FIELD(sasl, CONF_CHOICE), .choices = EVENTHUB_PUBLISHER_SASL,
-     .def = "plain", .needs = "identity",
-     .doc = "How a user name and password are shown to Kafka."},
+     .def = "plain", .doc = "How a user name and password are shown to Kafka."},
     {FIELD(tls, CONF_BOOL), .def = "false",
      .doc = "Speak TLS with Kafka. Event Hubs always does."},
     {FIELD(ca_file, CONF_PATH), .flags = CONF_EXISTS,
@@ -204,6 +203,9 @@ static void check(const void *values, const struct conf_judge *judge)
 		check_topic(conf->topic, judge);
 	if (hubs)
 		check_eventhubs(conf, judge);
+	if (conf->sasl && !is_set(conf->identity))
+		judge->refuse(judge->arg, "sasl",
+			      "needs an identity of type \"plain\"");
 	if ((conf->ca_file || conf->client_cert) && !conf->tls && !hubs)
 		judge->refuse(
 		    judge->arg, "tls",

@@ -74,7 +74,7 @@ static void test_what_does_not_go_together(void **state)
 		     "true"));
 	expect(PUBLISHER("backend = \"kafka\"; bootstrap = \"a:1\";\n"
 			 "sasl = \"scram-sha-256\";"),
-	       false, AT(4, "sasl: needs the key \"identity\" too"));
+	       false, AT(4, "sasl: needs an identity of type \"plain\""));
 }
 
 static void test_keys_that_say_nothing(void **state)
