@@ -69,6 +69,10 @@ struct bus_source_options {
 	struct uuid id;	      /* the source id: its log's */
 	int64_t window_bytes; /* most bytes in flight on one lane; 8 MiB */
 	int64_t silence_us;   /* a peer not heard this long is gone; > 250 ms */
+	int64_t drain_us;     /* how long a change of peers waits for acks */
+	/* All events of a key go through the same peer, in their order: a batch
+	 * is cut into a piece for each. */
+	bool by_key;
 	const struct bus_endpoint *peers; /* copied */
 	uint32_t peer_count;		  /* >= 1 */
 };
@@ -84,12 +88,15 @@ struct bus_source_options {
  *  begin: a new epoch is needed (see proto/bus.md); the owner raises its epoch
  *    durably to a number above its last one and above `above`, and then calls
  *    bus_source_begin(), at once or later. Called again only after that.
+ *  moved: the peers that were set last are the ones in use, and nothing more
+ *    goes to others. May be NULL.
  */
 struct bus_source_events {
 	int (*read)(void *arg, uint64_t *position, uint64_t *next,
 		    struct batch **b, struct err *err);
 	void (*freed)(void *arg, uint64_t position);
 	void (*begin)(void *arg, uint64_t above);
+	void (*moved)(void *arg);
 	void *arg;
 };
 
@@ -102,8 +109,8 @@ void bus_source_close(struct bus_source **s);
 /*
  * Begins an epoch whose number was raised durably before: lanes restart at
  * sequence 1, sending starts at log position `from` (the first not freed), and
- * batches before `replay_before` are flagged BATCH_REPLAY. Nothing is sent
- * before the first call.
+ * batches before `replay_before` are flagged BATCH_REPLAY, but for those that
+ * this source knows it has never sent. Nothing is sent before the first call.
  */
 void bus_source_begin(struct bus_source *s, uint64_t epoch, uint64_t from,
 		      uint64_t replay_before);
@@ -112,9 +119,11 @@ void bus_source_begin(struct bus_source *s, uint64_t epoch, uint64_t from,
 void bus_source_kick(struct bus_source *s);
 
 /*
- * Replaces the set of peers (scaling, reload); asks for a new epoch, and sends
- * and frees nothing until it has begun. The same set again changes nothing. -1
- * with *err: all is as before.
+ * Replaces the set of peers (scaling, reload). Nothing new is sent until all
+ * that is in flight is acked, so that nothing has to go twice, or drain_us have
+ * passed; then the new peers are taken, and a new epoch is asked for. The set
+ * in use again changes nothing, and calls off a change that waits. -1 with
+ * *err: all is as before.
  */
 int bus_source_set_peers(struct bus_source *s, const struct bus_endpoint *peers,
 			 uint32_t count, struct err *err) MUST_CHECK;
@@ -157,7 +166,8 @@ void bus_relay_close(struct bus_relay **r);
 
 /*
  * Replaces the set of sinks; the next call of work is for the new one. A batch
- * that was held is dropped, which the sources are told. -1: all is as before.
+ * that was held is dropped, which the sources are told. The same set in the
+ * same order changes nothing. -1: all is as before.
  */
 int bus_relay_set_outs(struct bus_relay *r, const struct bus_endpoint *outs,
 		       uint32_t count, struct err *err) MUST_CHECK;

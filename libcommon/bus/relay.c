@@ -291,6 +291,20 @@ static void drop_held(struct bus_relay *r)
 	r->worked = false;
 }
 
+static bool same_outs(const struct bus_relay *r,
+		      const struct bus_endpoint *outs, uint32_t count)
+{
+	if (count != r->out_count)
+		return false;
+	for (uint32_t i = 0; i < count; i++)
+		if (outs[i].instance != r->outs[i]->at.instance ||
+		    strcmp(outs[i].link, r->outs[i]->at.link) != 0 ||
+		    strcmp(outs[i].data, r->outs[i]->at.data) != 0 ||
+		    strcmp(outs[i].state, r->outs[i]->at.state) != 0)
+			return false;
+	return true;
+}
+
 int bus_relay_set_outs(struct bus_relay *r, const struct bus_endpoint *outs,
 		       uint32_t count, struct err *err)
 {
@@ -300,6 +314,8 @@ int bus_relay_set_outs(struct bus_relay *r, const struct bus_endpoint *outs,
 		return err_set(err, EINVAL,
 			       "%u sinks; 1 to %d can be connected", count,
 			       BUS_MAX_PEERS);
+	if (same_outs(r, outs, count))
+		return 0;
 	for (uint32_t i = 0; i < count; i++) {
 		made[i] = out_open(r->bus, &outs[i], err);
 		if (made[i])

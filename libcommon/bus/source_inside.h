@@ -25,6 +25,14 @@ struct peer {
 	uint64_t generation, history;
 	bool based; /* in this epoch its history is to stay `base` */
 	uint64_t base;
+	struct batch *piece; /* the newest of its lane, if it was not sent */
+};
+
+/* The transformers that are to take over when nothing is in flight. */
+struct move {
+	struct peer *peers[BUS_MAX_PEERS];
+	uint32_t count; /* 0 = none waits */
+	int64_t by_mono_us;
 };
 
 struct bus_source {
@@ -33,9 +41,12 @@ struct bus_source {
 	struct loop_timer tick;
 	struct bus_source_events events;
 	struct uuid id;
-	int64_t window_bytes, silence_us;
+	int64_t window_bytes, silence_us, drain_us;
+	bool by_key;
+	struct batch_builder *cut; /* pieces are made here */
 	struct peer *peers[BUS_MAX_PEERS];
 	uint32_t peer_count;
+	struct move move;
 	struct window window;
 	uint64_t epoch, replay_before;
 	uint64_t newest;     /* epoch that any state named */
@@ -43,6 +54,7 @@ struct bus_source {
 	const char *why;     /* an epoch is needed; NULL while not */
 	bool asked;	     /* and the owner was told */
 	uint64_t position;   /* next to read */
+	uint64_t unsent;     /* from here on nothing was ever sent */
 	struct batch *ahead; /* read and not yet sent */
 	struct flight ahead_flight;
 	bool dry;   /* nothing new to read until the next kick or tick */
@@ -64,5 +76,36 @@ bool source_usable(const struct peer *p);
 
 /* Sends what it may; true when it stopped only to let others have a turn. */
 bool source_send(struct bus_source *s);
+
+/* ---- source_key.c: keys in lanes of their own ---- */
+
+/* Whether batches are cut up: with one transformer there is nothing to cut. */
+bool source_cuts(const struct bus_source *s);
+
+/*
+ * The events of b that fall to peer i, as a batch of their own; NULL when there
+ * are none. The same b gives the same pieces as long as the peers are the same.
+ */
+struct batch *source_piece(struct bus_source *s, const struct batch *b,
+			   uint32_t i);
+
+/*
+ * Reads the next batch and queues its pieces; false when there is none, or a
+ * lane that could take its piece is not done with what it has.
+ */
+bool source_deal(struct bus_source *s);
+
+/* ---- source_send.c, for source_key.c ---- */
+
+/* Reads the next new batch to s->ahead, unless it is there. */
+bool source_look_ahead(struct bus_source *s);
+bool source_can_send(const struct bus_source *s, uint32_t i);
+
+/* ---- source_peers.c: who the transformers are ---- */
+
+/* What a turn does for a change of them; the new ones are taken when it may. */
+void source_move(struct bus_source *s);
+void source_forget_flights(struct bus_source *s);
+void source_close_peers(struct bus_source *s);
 
 #endif

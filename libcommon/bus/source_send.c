@@ -17,7 +17,7 @@ static bool has_credit(const struct bus_source *s, uint32_t i)
 	return s->window.lanes[i].inflight_bytes < s->window_bytes;
 }
 
-static bool can_send(const struct bus_source *s, uint32_t i)
+bool source_can_send(const struct bus_source *s, uint32_t i)
 {
 	const struct peer *p = s->peers[i];
 
@@ -44,6 +44,12 @@ static int send_batch(struct bus_source *s, uint32_t i, struct batch *b,
 	return 1;
 }
 
+static void note_sent(struct bus_source *s, const struct flight *f)
+{
+	if (s->unsent < f->next)
+		s->unsent = f->next;
+}
+
 static int read_log(struct bus_source *s, struct flight *f, struct batch **b)
 {
 	char q[LOG_QUOTE_BYTES];
@@ -56,40 +62,61 @@ static int read_log(struct bus_source *s, struct flight *f, struct batch **b)
 	return rc;
 }
 
-/* The next batch of a lane that has to go again; false when it must wait. */
-static bool send_again(struct bus_source *s, uint32_t i)
+/*
+ * The batch that is next in a lane and has a sequence already, from the log; 0
+ * when what was sent under that sequence is not there any more.
+ */
+static int read_again(struct bus_source *s, uint32_t i, struct batch **b)
 {
 	const struct flight *old = window_again(&s->window, i);
 	struct flight f = {.position = old->position, .next = old->next};
-	struct batch *b = NULL;
-	bool sent;
-	int rc;
+	struct batch *whole = NULL;
+	int rc = read_log(s, &f, &whole);
 
-	if (s->stuck)
-		return false;
-	rc = read_log(s, &f, &b);
-	if (rc < 0) {
-		s->stuck = true;
-		return false;
-	}
-	if (rc == 0 || f.position != old->position ||
-	    b->header.events != old->events) {
-		/* What was sent under this sequence cannot be sent again. */
-		source_need_epoch(s,
-				  "a record that is not acked cannot be read");
-		batch_unref(&b);
-		return false;
-	}
-	sent = send_batch(s, i, b, f.position);
-	batch_unref(&b);
-	if (sent) {
-		window_resent(&s->window, i);
-		s->stats.resends++;
-	}
-	return sent;
+	if (rc == 1 && f.position == old->position)
+		*b = source_cuts(s) ? source_piece(s, whole, i)
+				    : batch_ref(whole);
+	batch_unref(&whole);
+	if (*b && (*b)->header.events != old->events)
+		batch_unref(b);
+	return rc == 1 ? *b != NULL : rc;
 }
 
-static bool look_ahead(struct bus_source *s)
+/* The next batch of a lane that has to go again; false when it must wait. */
+static bool send_again(struct bus_source *s, uint32_t i)
+{
+	const struct flight old = *window_again(&s->window, i);
+	const struct window_lane *l = &s->window.lanes[i];
+	bool newest = l->send + 1 == l->end;
+	struct batch *b = NULL;
+	bool sent;
+	int rc = 1;
+
+	if (newest && s->peers[i]->piece)
+		b = batch_ref(s->peers[i]->piece);
+	else if (s->stuck)
+		return false;
+	else
+		rc = read_again(s, i, &b);
+	if (rc < 0)
+		s->stuck = true;
+	if (rc == 0)
+		source_need_epoch(s,
+				  "a record that is not acked cannot be read");
+	if (rc != 1)
+		return false;
+	sent = send_batch(s, i, b, old.position);
+	batch_unref(&b);
+	if (!sent)
+		return false;
+	if (newest)
+		batch_unref(&s->peers[i]->piece);
+	s->stats.resends += window_resent(&s->window, i);
+	note_sent(s, &old);
+	return true;
+}
+
+bool source_look_ahead(struct bus_source *s)
 {
 	struct flight *f = &s->ahead_flight;
 
@@ -119,7 +146,7 @@ static uint32_t most_credit(const struct bus_source *s)
 	for (uint32_t i = 0; i < s->peer_count; i++) {
 		const struct window_lane *l = &s->window.lanes[i];
 
-		if (l->send < l->end || !can_send(s, i))
+		if (l->send < l->end || !source_can_send(s, i))
 			continue;
 		if (best == NOBODY ||
 		    l->inflight_bytes < s->window.lanes[best].inflight_bytes)
@@ -133,15 +160,17 @@ static bool send_new(struct bus_source *s)
 {
 	uint32_t i = most_credit(s);
 
-	if (i == NOBODY || !look_ahead(s) ||
+	if (i == NOBODY || !source_look_ahead(s) ||
 	    !send_batch(s, i, s->ahead, s->ahead_flight.position))
 		return false;
 	window_sent(&s->window, i, &s->ahead_flight);
+	note_sent(s, &s->ahead_flight);
 	batch_unref(&s->ahead);
 	return true;
 }
 
-bool source_send(struct bus_source *s)
+/* Sends what has a sequence already; true when there is more. */
+static bool send_queued(struct bus_source *s)
 {
 	bool more = false;
 	int n;
@@ -150,11 +179,32 @@ bool source_send(struct bus_source *s)
 		const struct window_lane *l = &s->window.lanes[i];
 
 		for (n = 0; n < BATCHES_A_TURN && l->send < l->end; n++)
-			if (s->why || !can_send(s, i) || !send_again(s, i))
+			if (s->why || !source_can_send(s, i) ||
+			    !send_again(s, i))
 				break;
 		more |= n == BATCHES_A_TURN;
 	}
-	for (n = 0; n < BATCHES_A_TURN && !s->why && send_new(s); n++)
-		;
+	return more;
+}
+
+/* One new batch, whole or in pieces. */
+static bool send_next(struct bus_source *s)
+{
+	if (!source_cuts(s))
+		return send_new(s);
+	if (!source_deal(s))
+		return false;
+	(void)send_queued(s);
+	return true;
+}
+
+bool source_send(struct bus_source *s)
+{
+	bool more = send_queued(s);
+	int n = 0;
+
+	/* While the transformers change, what is in flight comes to rest. */
+	while (n < BATCHES_A_TURN && !s->why && !s->move.count && send_next(s))
+		n++;
 	return more || n == BATCHES_A_TURN;
 }

@@ -23,7 +23,7 @@ static void start_lanes(struct window *w)
 	for (uint32_t i = 0; i < BUS_MAX_PEERS; i++) {
 		struct window_lane *l = &w->lanes[i];
 
-		l->first = l->send = l->end = 1;
+		l->first = l->send = l->end = l->fresh = 1;
 		l->inflight_bytes = 0;
 	}
 }
@@ -73,7 +73,7 @@ static void grow_lane(struct window_lane *l)
 	l->size = size;
 }
 
-void window_sent(struct window *w, uint32_t lane, const struct flight *f)
+void window_queue(struct window *w, uint32_t lane, const struct flight *f)
 {
 	struct window_lane *l = &w->lanes[lane];
 
@@ -82,11 +82,18 @@ void window_sent(struct window *w, uint32_t lane, const struct flight *f)
 	if (l->end - l->first == l->size)
 		grow_lane(l);
 	l->flights[l->end++ % l->size] = w->tail;
-	l->send = l->end;
-	l->inflight_bytes += f->bytes;
 	*flight(w, w->tail++) = *f;
 	w->unacked_batches++;
 	w->unacked_bytes += f->bytes;
+}
+
+void window_sent(struct window *w, uint32_t lane, const struct flight *f)
+{
+	struct window_lane *l = &w->lanes[lane];
+
+	window_queue(w, lane, f);
+	l->send = l->fresh = l->end;
+	l->inflight_bytes += f->bytes;
 }
 
 const struct flight *window_again(const struct window *w, uint32_t lane)
@@ -96,12 +103,16 @@ const struct flight *window_again(const struct window *w, uint32_t lane)
 	return in_lane(w, l, l->send);
 }
 
-void window_resent(struct window *w, uint32_t lane)
+bool window_resent(struct window *w, uint32_t lane)
 {
 	struct window_lane *l = &w->lanes[lane];
+	bool again = l->send < l->fresh;
 
 	l->inflight_bytes += in_lane(w, l, l->send)->bytes;
 	l->send++;
+	if (!again)
+		l->fresh = l->send;
+	return again;
 }
 
 int window_ack(struct window *w, uint32_t lane, uint64_t through)
@@ -136,8 +147,14 @@ bool window_freed(struct window *w, uint64_t *position)
 {
 	bool any = false;
 
-	for (; w->head < w->tail && flight(w, w->head)->acked; w->head++) {
-		*position = flight(w, w->head)->next;
+	while (w->head < w->tail && flight(w, w->head)->acked) {
+		const struct flight *f = flight(w, w->head++);
+
+		/* The pieces of one batch are freed with the last of them. */
+		if (w->head < w->tail &&
+		    flight(w, w->head)->position == f->position)
+			continue;
+		*position = f->next;
 		any = true;
 	}
 	return any;

@@ -20,10 +20,11 @@ struct flight {
 	bool acked;
 };
 
-/* Sequences: [1, first) acked, [first, send) in flight, [send, end) to be sent
- * again, end = the next new one. */
+/* Sequences: [1, first) acked, [first, send) in flight, [send, end) to be sent,
+ * most of them again, end = the next new one. */
 struct window_lane {
 	uint64_t first, send, end;
+	uint64_t fresh;		/* the first that was never sent */
 	int64_t inflight_bytes; /* of [first, send) */
 	uint64_t *flights;	/* ring of size: numbers in the window */
 	uint32_t size;
@@ -43,14 +44,20 @@ void window_free(struct window *w);
 
 bool window_full(const struct window *w);
 
+/*
+ * A new batch, or a piece of one, got sequence `end` of a lane, and is still to
+ * be sent. Pieces of one batch are queued one behind the other.
+ */
+void window_queue(struct window *w, uint32_t lane, const struct flight *f);
+
 /* A new batch went out in a lane; it had that lane's sequence `end`. */
 void window_sent(struct window *w, uint32_t lane, const struct flight *f);
 
 /* The batch with sequence `send` of a lane, which is before `end`. */
 const struct flight *window_again(const struct window *w, uint32_t lane);
 
-/* That batch went out again. */
-void window_resent(struct window *w, uint32_t lane);
+/* That batch went out; true when not for the first time. */
+bool window_resent(struct window *w, uint32_t lane);
 
 /*
  * A lane is durable everywhere through `through`. 0, or -1 when that was never

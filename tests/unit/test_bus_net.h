@@ -56,6 +56,7 @@ struct test_source {
 	uint32_t peers;
 	bool unreadable;
 	int begins;
+	int moves; /* times that it said that its peers have changed */
 };
 
 struct test_relay {
@@ -73,6 +74,7 @@ struct record {
 	struct batch_header header;
 	uint32_t source;
 	uint64_t n;
+	uint32_t keys; /* bit k: the event of key k is in it */
 };
 
 struct test_sink {
@@ -99,7 +101,11 @@ struct net {
 	struct test_relay relays[NET_MOST];
 	struct test_sink sinks[NET_MOST];
 	int64_t window_bytes, silence_us;
-	size_t payload_bytes; /* of each batch, about */
+	int64_t drain_us;
+	bool by_key;
+	bool keyless;
+	uint32_t keys;	      /* events of a batch, each of another key */
+	size_t payload_bytes; /* of each event, about */
 	uint16_t ports[4];    /* of raw, its state, lake, its state: over tcp */
 	bool wires;	      /* connections go through proxies */
 	struct proxy *proxies; /* NET_MOST of each enum wire */
@@ -123,14 +129,18 @@ static inline struct batch *net_batch(const struct net *net, uint32_t source,
 	if (!w)
 		w = batch_builder_new();
 	event.stream = batch_builder_stream(w, "orders", 6);
-	room = batch_builder_room(w, net->payload_bytes + 100);
-	bytes = snprintf(room, net->payload_bytes + 100,
-			 "{\"source\":%u,\"n\":%" PRIu64 ",\"pad\":\"%0*d\"}\n",
-			 source, n, (int)net->payload_bytes, 0);
-	event.offset = batch_builder_offset(w);
-	event.bytes = (uint32_t)bytes - 1;
-	batch_builder_commit(w, (size_t)bytes);
-	batch_builder_event(w, &event);
+	for (uint32_t k = 0; k < net->keys; k++) {
+		room = batch_builder_room(w, net->payload_bytes + 100);
+		bytes = snprintf(room, net->payload_bytes + 100,
+				 "{\"source\":%u,\"n\":%" PRIu64
+				 ",\"key\":%u,\"pad\":\"%0*d\"}\n",
+				 source, n, k, (int)net->payload_bytes, 0);
+		event.offset = batch_builder_offset(w);
+		event.bytes = (uint32_t)bytes - 1;
+		event.key_hash = net->keyless ? 0 : k + 1;
+		batch_builder_commit(w, (size_t)bytes);
+		batch_builder_event(w, &event);
+	}
 	b = batch_builder_seal(w, &header);
 	return b;
 }
@@ -231,10 +241,12 @@ static inline int net_read(void *arg, uint64_t *position, uint64_t *next,
 static inline bool sink_has(const struct test_sink *k, uint32_t source,
 			    uint64_t n)
 {
+	uint32_t keys = 0;
+
 	for (size_t i = 0; i < k->durable; i++)
 		if (k->log[i].source == source && k->log[i].n == n)
-			return true;
-	return false;
+			keys |= k->log[i].keys;
+	return keys == (1u << k->net->keys) - 1;
 }
 
 /* The first promise: what is freed is durable at every sink. */
@@ -268,6 +280,13 @@ static inline void net_begin(void *arg, uint64_t above)
 	source_begin(s);
 }
 
+static inline void net_moved(void *arg)
+{
+	struct test_source *s = arg;
+
+	s->moves++;
+}
+
 static inline uint32_t net_peers(const struct net *net, struct bus_endpoint *at,
 				 uint32_t count)
 {
@@ -283,9 +302,15 @@ static inline void source_open(struct test_source *s)
 	    .id = s->id,
 	    .window_bytes = s->net->window_bytes,
 	    .silence_us = s->net->silence_us,
+	    .drain_us = s->net->drain_us,
+	    .by_key = s->net->by_key,
 	    .peers = peers,
 	    .peer_count = net_peers(s->net, peers, s->peers)};
-	struct bus_source_events events = {net_read, net_freed, net_begin, s};
+	struct bus_source_events events = {.read = net_read,
+					   .freed = net_freed,
+					   .begin = net_begin,
+					   .moved = net_moved,
+					   .arg = s};
 	struct err err;
 
 	node_up(&s->node);
@@ -383,19 +408,27 @@ static inline int net_accept(void *arg, struct batch *b, struct err *err)
 {
 	struct test_sink *k = arg;
 	struct record record = {.header = b->header};
-	char line[64];
-	size_t bytes = b->events[0].bytes;
 
 	if (k->full)
 		return err_set(err, ENOSPC, "full");
 	check_order(k, &b->header);
-	if (bytes >= sizeof(line))
-		bytes = sizeof(line) - 1;
-	memcpy(line, b->payload + b->events[0].offset, bytes);
-	line[bytes] = '\0';
-	assert_int_equal(sscanf(line, "{\"source\":%u,\"n\":%" SCNu64,
-				&record.source, &record.n),
-			 2);
+	for (uint32_t i = 0; i < b->header.events; i++) {
+		size_t bytes = b->events[i].bytes;
+		char line[64];
+		uint32_t key;
+
+		if (bytes >= sizeof(line))
+			bytes = sizeof(line) - 1;
+		memcpy(line, b->payload + b->events[i].offset, bytes);
+		line[bytes] = '\0';
+		assert_int_equal(
+		    sscanf(line, "{\"source\":%u,\"n\":%" SCNu64 ",\"key\":%u",
+			   &record.source, &record.n, &key),
+		    3);
+		if (!k->net->keyless)
+			assert_int_equal(b->events[i].key_hash, key + 1);
+		record.keys |= 1u << key;
+	}
 	if (k->used == k->size) {
 		k->size = k->size ? 2 * k->size : 64;
 		k->log = xreallocarray(k->log, k->size, sizeof(*k->log));
@@ -484,6 +517,7 @@ static inline void net_init(struct net *net, uint32_t sources, uint32_t relays,
 			    .sink_count = sinks,
 			    .window_bytes = 8 << 20,
 			    .silence_us = 2000000,
+			    .keys = 1,
 			    .payload_bytes = 300};
 	log_open("test", LOG_ERROR, LOG_LOGFMT);
 	snprintf(net->dir, sizeof(net->dir), "/tmp/weft-bus-XXXXXX");

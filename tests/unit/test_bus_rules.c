@@ -532,7 +532,7 @@ static void test_relay_says_that_it_dropped_what_it_held(void **state)
 	(void)state;
 	relay_stage(&g);
 	for (uint32_t i = 0; i < 2; i++)
-		outs[i] = net_endpoint(&g.net, "lake", i);
+		outs[i] = net_endpoint(&g.net, "lake", 1 - i);
 	g.net.relays[0].refuses = true;
 	push_batch(&g, 0, 1, 0);
 	UNTIL(&g, relay_stats(&g).unacked_batches == 1);
