@@ -15,6 +15,7 @@ struct run {
 	int lock_fd;
 	struct conf *conf;
 	struct conf *previous_conf; /* only while a reload is under way */
+	uint64_t generation; /* of the topology that conf was joined with */
 	const struct conf_service *row;
 	void *counters;
 	void *state;
@@ -46,6 +47,17 @@ struct run {
  * (EBUSY names the holder).
  */
 int statedir_take(struct run *run, struct err *err) MUST_CHECK;
+
+/*
+ * Reads a topology file (proto/control.md): the rows of *conf get the numbers
+ * of instances in it. -1 with *err, and *conf as it was.
+ */
+int topology_read(const char *path, struct conf *conf, uint64_t *generation,
+		  struct err *err) MUST_CHECK;
+
+/* The same with the file that weftd named, if it was weftd who started us;
+ * sets run->generation. */
+void topology_apply(struct run *run, struct conf *conf);
 
 /*
  * The secret behind the hash mask: the configured one, or one made at random

@@ -116,6 +116,7 @@ static int read_config(const struct run *run, struct conf **conf,
 
 static void take_config(struct run *run, struct conf *conf)
 {
+	topology_apply(run, conf);
 	run->previous_conf = run->conf;
 	run->conf = conf;
 	run->row = conf_find_service(conf, run->name);
@@ -177,6 +178,15 @@ static void reload(struct run *run)
 	conf_free(&run->previous_conf);
 }
 
+/* weftd has scaled a service; the file of the configuration is not read. */
+static void relink(struct run *run)
+{
+	topology_apply(run, run->conf);
+	log_info("relinked", "generation=%" PRIu64, run->generation);
+	if (run->service->relink)
+		run->service->relink(run);
+}
+
 static void on_signal(void *arg, uint32_t events)
 {
 	struct run *run = arg;
@@ -186,6 +196,8 @@ static void on_signal(void *arg, uint32_t events)
 	while (read(run->signals.fd, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo == SIGHUP)
 			reload(run);
+		else if (info.ssi_signo == SIGUSR1)
+			relink(run);
 		else
 			start_drain(run);
 	}
@@ -244,6 +256,7 @@ static int open_loop(struct run *run, struct err *err)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR1);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
 		return err_errno(err, errno, "cannot block signals");
 	run->loop = loop_new();

@@ -30,6 +30,8 @@ struct run;
  *    that to later, e.g. until its log is recovered).
  *  tick: every 100 ms. reload: the new config is in place (run_conf() is
  *    new; what run_conf() gave before is freed when reload returns).
+ *  relink: the number of instances of some service is another one, and nothing
+ *    else is: run_endpoints() says so.
  *  stats: once a second, before the counters are exported, to refresh gauges.
  *  drain: after SIGTERM, at each turn, until it returns true or the pipeline's
  *    drain timeout passes. fini: releases everything; after a failed init too.
@@ -41,6 +43,7 @@ struct service {
 	int (*init)(struct run *run, struct err *err);
 	void (*tick)(struct run *run);
 	void (*reload)(struct run *run);
+	void (*relink)(struct run *run);
 	void (*stats)(struct run *run);
 	bool (*drain)(struct run *run);
 	void (*fini)(struct run *run);
@@ -97,6 +100,14 @@ int run_listen_fd(const struct run *run, const char *name);
 struct contract_set *run_contracts(struct run *run);
 struct contract_set *run_contracts_of(struct run *run, uint64_t hash,
 				      struct err *err) MUST_CHECK;
+
+/*
+ * The generation of the topology that run_endpoints() goes by, 0 when it was
+ * not weftd that started this process; and telling weftd that this process now
+ * feeds the consumers of a generation, and no others.
+ */
+uint64_t run_generation(const struct run *run);
+void run_follows(struct run *run, uint64_t generation);
 
 /*
  * Consumer endpoints of a link, from config and <run_dir>/topology. "*" gives

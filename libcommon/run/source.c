@@ -28,6 +28,7 @@ struct source {
 	char *dir;
 	char *link;
 	uint64_t epoch;
+	uint64_t generation;   /* of the topology that was last asked for */
 	struct gather *gather; /* NULL: batches leave as they are */
 	uint64_t durable;
 	int64_t join_bytes;
@@ -171,6 +172,13 @@ static void on_begin(void *arg, uint64_t above)
 	spool_checkpoint(s->spool, on_epoch_saved, s);
 }
 
+static void on_moved(void *arg)
+{
+	struct source *s = arg;
+
+	run_follows(s->run, s->generation);
+}
+
 static int take_saved(struct source *s, struct err *err)
 {
 	struct saved saved;
@@ -232,12 +240,15 @@ static int open_bus(struct source *s, const struct source_options *options,
 	    .id = *spool_id(s->spool),
 	    .window_bytes = options->window_bytes,
 	    .silence_us = options->silence_us,
+	    .drain_us = run_config(s->run)->pipeline->drain_timeout,
+	    .by_key = options->by_key,
 	    .peers = peers,
 	};
 	struct bus_source_events events = {
 	    .read = on_read,
 	    .freed = on_freed,
 	    .begin = on_begin,
+	    .moved = on_moved,
 	    .arg = s,
 	};
 	int count = run_endpoints(s->run, options->link, peers, err);
@@ -270,6 +281,8 @@ int source_open(struct source **source, struct run *run,
 		return -1;
 	}
 	begin_epoch(s);
+	s->generation = run_generation(run);
+	run_follows(run, s->generation);
 	*source = s;
 	return 0;
 }
@@ -317,6 +330,7 @@ int source_reload(struct source *s, struct err *err)
 
 	if (count < 0)
 		return -1;
+	s->generation = run_generation(s->run);
 	return bus_source_set_peers(s->bus, peers, (uint32_t)count, err);
 }
 

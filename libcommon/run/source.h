@@ -25,6 +25,7 @@ struct source_options {
 	int64_t cache_bytes;
 	int64_t window_bytes; /* in flight on one lane */
 	int64_t silence_us;   /* a transformer not heard this long is gone */
+	bool by_key;	      /* all events of a key in one lane */
 	/* Small batches are joined up to this on their way out; 0: they are
 	 * sent as they are. */
 	int64_t join_bytes;
@@ -57,7 +58,10 @@ bool source_has_room(const struct source *s, size_t bytes);
 /* True when nothing is unacked: all that was appended is in every sink. */
 bool source_idle(const struct source *s);
 
-/* Takes over a changed set of consumers after a reload. */
+/*
+ * Takes over a changed set of consumers, for a service's reload and relink:
+ * once nothing is in flight, or after the pipeline's drain_timeout.
+ */
 int source_reload(struct source *s, struct err *err) MUST_CHECK;
 
 void source_get_stats(const struct source *s, struct spool_stats *spool,

@@ -59,7 +59,7 @@ _pipelinectl()
 			"$(_pipelinectl_options "$command")" -- "$current")
 	else
 		case $command in
-		start | stop | restart | status | logs)
+		start | stop | restart | scale | status | logs)
 			mapfile -t COMPREPLY < <(compgen -W \
 				"$(_pipelinectl_services "${config[@]}")" \
 				-- "$current")

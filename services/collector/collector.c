@@ -105,6 +105,7 @@ static int open_log(struct collector *c, struct err *err)
 	    .cache_bytes = conf->cache_size,
 	    .window_bytes = conf->window,
 	    .silence_us = conf->silence,
+	    .by_key = conf->order == COLLECTOR_ORDER_KEY,
 	    .join_bytes = conf->batch_size,
 	    .join_delay_us = conf->batch_delay_max,
 	};
@@ -201,6 +202,17 @@ static void tick(struct run *run)
 		group_expire(c->group, clock_mono_us());
 }
 
+static void relink(struct run *run)
+{
+	struct collector *c = run_state(run);
+	char quoted[LOG_QUOTE_BYTES];
+	struct err err;
+
+	if (source_reload(c->source, &err) != 0)
+		log_error("link_reload_refused", "error=%s",
+			  log_quote(quoted, err.text));
+}
+
 static void reload(struct run *run)
 {
 	struct collector *c = run_state(run);
@@ -213,9 +225,7 @@ static void reload(struct run *run)
 	if (http_server_reload_tls(c->http, &err) != 0)
 		log_error("tls_reload_refused", "error=%s",
 			  log_quote(quoted, err.text));
-	if (source_reload(c->source, &err) != 0)
-		log_error("link_reload_refused", "error=%s",
-			  log_quote(quoted, err.text));
+	relink(run);
 }
 
 void collector_count(struct collector *c)
@@ -282,6 +292,7 @@ static const struct service collector = {
     .init = init,
     .tick = tick,
     .reload = reload,
+    .relink = relink,
     .stats = stats,
     .drain = drain,
     .fini = fini,

@@ -95,6 +95,12 @@ static const struct conf_row rows[] = {
     {FIELD(silence, CONF_DURATION), .min = "500ms", .max = "5m", .def = "2s",
      .doc = "A transformer that says nothing for this long counts as gone; "
 	    "what it has not acknowledged is sent again once it is heard."},
+    {FIELD(order, CONF_CHOICE), .choices = "any|key", .def = "any",
+     .doc = "Which transformer a batch goes to: any gives it to the one with "
+	    "the least to do; key cuts it up so that all events of a "
+	    "partition key go through the same one, and arrive in the order "
+	    "in which they were accepted, whatever has to be sent again. "
+	    "Then one that is away holds back its keys until it is back."},
 };
 
 const struct conf_table collector_conf_table = {

@@ -36,7 +36,10 @@ struct collector_conf {
 	int64_t window;		 /* bytes in flight on one lane */
 	int64_t silence;	 /* us */
 	int map;		 /* MAP_AT_… */
+	int order;		 /* as enum collector_order */
 };
+
+enum collector_order { COLLECTOR_ORDER_ANY, COLLECTOR_ORDER_KEY };
 
 struct collector_counters {
 	struct http_counters http;

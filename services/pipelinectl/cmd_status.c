@@ -181,6 +181,20 @@ static void print_head(const cJSON *status)
 	       config[0] ? config : "built-in defaults");
 }
 
+static void print_scaled(const cJSON *list)
+{
+	const cJSON *one;
+
+	if (cJSON_GetArraySize(list))
+		putchar('\n');
+	cJSON_ArrayForEach (one, list)
+		printf("%s was scaled to %d; the configuration says %d, and a "
+		       "start goes by that\n",
+		       control_text(one, "service"),
+		       (int)control_number(one, "instances", 0),
+		       (int)control_number(one, "configured", 0));
+}
+
 /* For programs: each process with its numbers, null where there are none. */
 static void join(cJSON *list, const cJSON *snapshot)
 {
@@ -235,6 +249,7 @@ int cmd_status(int argc, char **argv)
 	} else {
 		print_head(status);
 		print_table(list, snapshot);
+		print_scaled(cJSON_GetObjectItem(status, "scaled"));
 	}
 	cJSON_Delete(snapshot);
 	cJSON_Delete(status);

@@ -12,6 +12,7 @@
 #define TIMEOUT_US   60000000
 #define LINES	     10
 #define MOST_LINES   100000
+#define MOST_COUNT   64
 #define MOST_TIMEOUT 3600000000LL
 
 static const struct {
@@ -68,6 +69,20 @@ static int read_target(const char *cmd, const char *text,
 				       text, sizeof(t->name) - 1);
 	memcpy(t->name, text, bytes);
 	t->name[bytes] = '\0';
+	return 0;
+}
+
+static int read_count(const char *cmd, const char *text, struct options *o)
+{
+	char *end;
+	long n = strtol(text, &end, 10);
+
+	if (!*text || *end || n < 1 || n > MOST_COUNT)
+		return cmd_usage_error(cmd,
+				       "'%s' is no number of instances: 1 to "
+				       "%d; `pipelinectl stop` stops a service",
+				       text, MOST_COUNT);
+	o->count = (uint32_t)n;
 	return 0;
 }
 
@@ -139,6 +154,11 @@ int options_read(int argc, char **argv, unsigned allowed, struct options *o)
 	if (optind < argc && (allowed & OPTIONS_TARGET)) {
 		o->target_text = argv[optind++];
 		rc = read_target(argv[0], o->target_text, &o->target);
+		if (rc != 0)
+			return rc;
+	}
+	if (optind < argc && (allowed & OPTIONS_COUNT)) {
+		rc = read_count(argv[0], argv[optind++], o);
 		if (rc != 0)
 			return rc;
 	}

@@ -23,6 +23,7 @@ struct options {
 	uint32_t lines;
 	struct options_target target;
 	const char *target_text; /* as given: "collector.0", or NULL */
+	uint32_t count;		 /* 0 = not given */
 };
 
 /* Which of them a command takes; --config always. */
@@ -32,6 +33,7 @@ enum options_allowed {
 	OPTIONS_LOGS = 1 << 2, /* --follow, --lines */
 	OPTIONS_TIMEOUT = 1 << 3,
 	OPTIONS_TARGET = 1 << 4, /* an argument SERVICE[.N] */
+	OPTIONS_COUNT = 1 << 5,	 /* and behind it a number of instances */
 };
 
 /*

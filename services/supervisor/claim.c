@@ -88,6 +88,7 @@ static int make_dirs(struct supervisor *s, struct err *err)
 		return -1;
 	s->run_dir = xstrdup(p->run_dir);
 	s->notify_path = xasprintf("%s/%s", s->run_dir, CONTROL_NOTIFY);
+	s->topology_path = xasprintf("%s/%s", s->run_dir, CONTROL_TOPOLOGY);
 	return 0;
 }
 

@@ -22,6 +22,7 @@ static void spawn(struct supervisor *s, struct instance *i)
 			     .output_fd = i->log.write_fd,
 			     .listen_name = "listen",
 			     .notify_path = s->notify_path,
+			     .topology_path = s->topology_path,
 			     .watchdog_us = s->policy.watchdog_us};
 	struct err err;
 	pid_t pid = -1;
@@ -32,7 +33,8 @@ static void spawn(struct supervisor *s, struct instance *i)
 		argv[6] = (char *)(uintptr_t)s->config_path;
 	}
 	i->status[0] = '\0';
-	i->reload_due = false;
+	i->reload_due = i->relink_due = false;
+	i->follows = 0;
 	i->started_with = s->conf;
 	logpipe_forget(&i->log);
 	if (plan_listener(s, i->row, &plan.listen_fd, &err) == 0)
@@ -123,15 +125,26 @@ void instance_reload(struct instance *i)
 		kill(i->pid, SIGHUP);
 }
 
+void instance_relink(struct instance *i)
+{
+	i->relink_due = i->child.state == CHILD_STARTING;
+	if (i->child.state == CHILD_READY && i->pid)
+		kill(i->pid, SIGUSR1);
+}
+
 void instance_notice(struct supervisor *s, struct instance *i,
 		     const struct notice *notice)
 {
 	if (notice->has_status && child_runs(&i->child))
 		memcpy(i->status, notice->status, sizeof(i->status));
+	if (notice->topology)
+		i->follows = notice->topology;
 	if (notice->ready)
 		instance_event(s, i, CHILD_SAYS_READY);
 	if (notice->ready && i->reload_due)
 		instance_reload(i);
+	if (notice->ready && i->relink_due)
+		instance_relink(i);
 	/* A STATUS= alone proves no turn of the loop: it does not feed the
 	 * watchdog of a ready process. */
 	if (notice->alive ||

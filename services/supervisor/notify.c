@@ -39,6 +39,21 @@ static bool is(const char *line, size_t bytes, const char *text)
 	return bytes == strlen(text) && memcmp(line, text, bytes) == 0;
 }
 
+/* A number of at most 18 digits; 0 for anything else. */
+static uint64_t number(const char *text, size_t bytes)
+{
+	uint64_t n = 0;
+
+	if (bytes > 18)
+		return 0;
+	for (; bytes; text++, bytes--) {
+		if (*text < '0' || *text > '9')
+			return 0;
+		n = n * 10 + (uint64_t)(*text - '0');
+	}
+	return n;
+}
+
 int notice_parse(const char *data, size_t bytes, struct notice *notice)
 {
 	*notice = (struct notice){0};
@@ -59,6 +74,9 @@ int notice_parse(const char *data, size_t bytes, struct notice *notice)
 		} else if (n >= 7 && memcmp(data, "STATUS=", 7) == 0) {
 			notice->has_status = true;
 			notice_clean(notice->status, data + 7, n - 7);
+		} else if (n >= 16 &&
+			   memcmp(data, "X_WEFT_TOPOLOGY=", 16) == 0) {
+			notice->topology = number(data + 16, n - 16);
 		}
 		n += end != NULL;
 		data += n;

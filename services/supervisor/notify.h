@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/err.h"
@@ -20,6 +21,7 @@ struct notice {
 	bool alive;
 	bool stopping;
 	bool has_status;
+	uint64_t topology; /* the generation that it goes by; 0 = not said */
 	char status[NOTICE_STATUS_BYTES];
 };
 

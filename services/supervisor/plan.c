@@ -207,8 +207,7 @@ void plan_start(struct supervisor *s)
 		struct instance *i = s->instances[n];
 
 		if (!is_planned(s, i)) {
-			i->leaving = true;
-			instance_event(s, i, CHILD_STOP);
+			scale_leave(s, i);
 		} else if (i->leaving || !i->child.lives ||
 			   (i->child.state == CHILD_FAILED && i->bad_config)) {
 			/* What refused the old configuration may like this. */

@@ -115,12 +115,15 @@ static int switch_to(struct supervisor *s, struct conf **conf, struct err *err)
 	struct conf *old = s->conf;
 	uint32_t before = s->instance_count;
 
+	scale_overlay(s, *conf);
 	s->conf = *conf;
 	if (plan_apply(s, err) == 0 && topology_write(s, err) == 0) {
 		*conf = old;
+		scale_overlaid(s, true);
 		return 0;
 	}
 	s->conf = old;
+	scale_overlaid(s, false);
 	plan_shrink(s, before);
 	return -1;
 }

@@ -114,6 +114,21 @@ static void add_head(const struct supervisor *s, int64_t now, cJSON *to)
 				(double)s->notices_ignored);
 }
 
+static void add_scaled(const struct supervisor *s, cJSON *to)
+{
+	cJSON *list = cJSON_AddArrayToObject(to, "scaled");
+
+	for (uint32_t n = 0; n < s->scaled_count; n++) {
+		const struct scaled *one = &s->scaled[n];
+		cJSON *json = cJSON_CreateObject();
+
+		cJSON_AddItemToArray(list, json);
+		cJSON_AddStringToObject(json, "service", one->row);
+		cJSON_AddNumberToObject(json, "instances", one->instances);
+		cJSON_AddNumberToObject(json, "configured", one->configured);
+	}
+}
+
 static void answer_status(struct supervisor *s, const struct request *r,
 			  struct buf *answer)
 {
@@ -122,6 +137,7 @@ static void answer_status(struct supervisor *s, const struct request *r,
 	cJSON *list;
 
 	add_head(s, now, top);
+	add_scaled(s, top);
 	list = cJSON_AddArrayToObject(top, "services");
 	for (uint32_t n = 0; n < s->instance_count; n++) {
 		cJSON *one;
@@ -156,6 +172,24 @@ static void answer_reload(struct supervisor *s, struct buf *answer)
 	put_line(answer, json);
 }
 
+static void begin_scale(struct supervisor *s, struct request *r,
+			struct buf *answer)
+{
+	const struct conf_service *row = conf_find_service(s->conf, r->row);
+	struct err err;
+
+	if (!r->row[0] || r->instance != REQUEST_ALL || !r->instances) {
+		request_refuse(answer, "bad_request",
+			       "scale needs a \"service\" and \"instances\"");
+		return;
+	}
+	r->before = row ? row->instances : 0;
+	if (scale_row(s, r->row, r->instances, &err) != 0)
+		request_refuse(answer, "refused", "%s", err.text);
+	else
+		r->wait = WAIT_SCALED;
+}
+
 /* -- dispatch -- */
 
 enum op {
@@ -166,11 +200,13 @@ enum op {
 	OP_RELOAD,
 	OP_SHUTDOWN,
 	OP_WAIT_READY,
+	OP_SCALE,
 	OPS,
 };
 
 static const char *const op_names[OPS] = {
-    "status", "start", "stop", "restart", "reload", "shutdown", "wait-ready",
+    "status", "start",	  "stop",	"restart",
+    "reload", "shutdown", "wait-ready", "scale",
 };
 
 static void carry_out(struct supervisor *s, enum op op, struct request *r,
@@ -199,6 +235,9 @@ static void carry_out(struct supervisor *s, enum op op, struct request *r,
 		return;
 	case OP_WAIT_READY:
 		r->wait = WAIT_READY;
+		return;
+	case OP_SCALE:
+		begin_scale(s, r, answer);
 		return;
 	case OP_RELOAD:
 		answer_reload(s, answer);
@@ -275,6 +314,24 @@ static bool read_target(const cJSON *json, struct request *r,
 	return true;
 }
 
+static bool read_instances(const cJSON *json, struct request *r,
+			   struct buf *answer)
+{
+	const cJSON *n = cJSON_GetObjectItemCaseSensitive(json, "instances");
+
+	if (!n)
+		return true;
+	if (!cJSON_IsNumber(n) ||
+	    !(n->valuedouble >= 1 && n->valuedouble < 1000) ||
+	    n->valuedouble != (double)n->valueint) {
+		request_refuse(answer, "bad_request",
+			       "\"instances\" must be a number from 1");
+		return false;
+	}
+	r->instances = (uint32_t)n->valueint;
+	return true;
+}
+
 static bool read_timeout(const cJSON *json, struct request *r,
 			 struct buf *answer)
 {
@@ -304,7 +361,7 @@ static bool read_op(const cJSON *json, enum op *op, struct buf *answer)
 			return true;
 	request_refuse(answer, "bad_request",
 		       "\"op\" must be status, start, stop, restart, reload, "
-		       "shutdown or wait-ready");
+		       "shutdown, wait-ready or scale");
 	return false;
 }
 
@@ -327,7 +384,8 @@ void request_begin(struct supervisor *s, const char *line, size_t bytes,
 		goto out;
 	}
 	if (read_op(json, &op, answer) && read_target(json, r, answer) &&
-	    read_timeout(json, r, answer) && has_target(s, r, answer))
+	    read_instances(json, r, answer) && read_timeout(json, r, answer) &&
+	    has_target(s, r, answer))
 		carry_out(s, op, r, answer);
 out:
 	cJSON_Delete(json);
@@ -372,14 +430,51 @@ static void answer_late(struct supervisor *s, const struct request *r,
 
 		if (is_target(r, i) &&
 		    i->child.state !=
-			(r->wait == WAIT_READY ? CHILD_READY : CHILD_STOPPED))
+			(r->wait == WAIT_STOPPED ? CHILD_STOPPED : CHILD_READY))
 			start_explain(i, &text);
 	}
+	if (!text.used)
+		buf_text(&text, "not all that feed it have let go of the old "
+				"instances; it goes on");
 	cJSON_AddFalseToObject(json, "ok");
 	cJSON_AddStringToObject(json, "code", code);
 	cJSON_AddStringToObject(json, "error", buf_str(&text));
 	put_line(answer, json);
 	buf_free(&text);
+}
+
+static void answer_scaled(const struct supervisor *s, const struct request *r,
+			  struct buf *answer)
+{
+	const struct conf_service *row = conf_find_service(s->conf, r->row);
+	cJSON *json = cJSON_CreateObject();
+
+	cJSON_AddTrueToObject(json, "ok");
+	cJSON_AddStringToObject(json, "service", r->row);
+	cJSON_AddNumberToObject(json, "before", r->before);
+	cJSON_AddNumberToObject(json, "instances", r->instances);
+	cJSON_AddNumberToObject(json, "configured", scale_configured(s, row));
+	put_line(answer, json);
+}
+
+static bool poll_scale(struct supervisor *s, const struct request *r,
+		       int64_t now, struct buf *answer)
+{
+	const struct conf_service *row = conf_find_service(s->conf, r->row);
+	bool failed;
+
+	if (!row || row->instances != r->instances)
+		request_refuse(answer, "refused",
+			       "another scale or a reload came in between");
+	else if (scale_is_done(s, r->row, &failed))
+		answer_scaled(s, r, answer);
+	else if (failed)
+		answer_late(s, r, "failed", answer);
+	else if (now >= r->until_mono_us)
+		answer_late(s, r, "timeout", answer);
+	else
+		return false;
+	return true;
 }
 
 bool request_poll(struct supervisor *s, const struct request *r, int64_t now,
@@ -389,6 +484,8 @@ bool request_poll(struct supervisor *s, const struct request *r, int64_t now,
 
 	if (r->wait == WAIT_END)
 		return false;
+	if (r->wait == WAIT_SCALED && !s->stopping)
+		return poll_scale(s, r, now, answer);
 	t = count(s, r);
 	if (r->wait == WAIT_READY ? t.ready == t.all : t.stopped == t.all)
 		accept_plain(answer);

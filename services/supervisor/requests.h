@@ -19,6 +19,7 @@ enum wait_for {
 	WAIT_NOTHING,
 	WAIT_READY,   /* the target is ready, or one of it failed */
 	WAIT_STOPPED, /* the target is stopped */
+	WAIT_SCALED,  /* the target has as many instances as asked for */
 	WAIT_END,     /* weftd ends: no further answer, the connection closes */
 };
 
@@ -30,6 +31,8 @@ struct request {
 	enum wait_for wait;
 	char row[REQUEST_NAME_BYTES]; /* "" = every service */
 	int32_t instance;	      /* or REQUEST_ALL */
+	uint32_t instances;	      /* how many are asked for */
+	uint32_t before;	      /* how many there were */
 	int64_t until_mono_us;
 };
 

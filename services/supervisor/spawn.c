@@ -17,8 +17,8 @@
 #define LISTEN_PID_BYTES 32
 
 static const char *const replaced[] = {
-    "NOTIFY_SOCKET=", "WATCHDOG_USEC=", "WATCHDOG_PID=",
-    "LISTEN_FDS=",    "LISTEN_PID=",	"LISTEN_FDNAMES=",
+    "NOTIFY_SOCKET=", "WATCHDOG_USEC=",	 "WATCHDOG_PID=",  "LISTEN_FDS=",
+    "LISTEN_PID=",    "LISTEN_FDNAMES=", "WEFT_TOPOLOGY=",
 };
 
 struct environment {
@@ -42,7 +42,7 @@ static void make_environment(struct environment *env, const struct spawn *s)
 
 	while (environ && environ[count])
 		count++;
-	env->vars = xcalloc(count + 6, sizeof(*env->vars));
+	env->vars = xcalloc(count + 7, sizeof(*env->vars));
 	env->own = 0;
 	for (size_t i = 0; i < count; i++)
 		if (!is_replaced(environ[i]))
@@ -51,6 +51,7 @@ static void make_environment(struct environment *env, const struct spawn *s)
 	env->vars[count++] = xasprintf("NOTIFY_SOCKET=%s", s->notify_path);
 	env->vars[count++] =
 	    xasprintf("WATCHDOG_USEC=%" PRId64, s->watchdog_us);
+	env->vars[count++] = xasprintf("WEFT_TOPOLOGY=%s", s->topology_path);
 	if (s->listen_fd < 0)
 		return;
 	env->vars[count++] = xstrdup("LISTEN_FDS=1");

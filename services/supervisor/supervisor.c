@@ -80,12 +80,15 @@ static bool settle(void *arg)
 	uint64_t before = s->changes;
 	int64_t now = clock_mono_us();
 	int64_t next = instances_deadline(s, now);
+	int64_t leave_by = scale_settle(s, now);
 	int64_t answer_by = control_settle(s, now);
 
 	start_report(s);
 	if (s->stopping)
 		shutdown_advance(s);
 	plan_sweep(s);
+	if (leave_by && (!next || leave_by < next))
+		next = leave_by;
 	if (answer_by && (!next || answer_by < next))
 		next = answer_by;
 	if (next)
@@ -225,9 +228,11 @@ static void close_all(struct supervisor *s)
 	/* The lock stays until the process is gone. */
 	conf_free(&s->conf);
 	changes_free(s);
+	scale_free(s);
 	free(s->run_dir);
 	free(s->libexec);
 	free(s->notify_path);
+	free(s->topology_path);
 }
 
 static void usage(FILE *to)

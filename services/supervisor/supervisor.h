@@ -33,9 +33,13 @@ struct instance {
 	pid_t pid; /* 0 while there is none; unreaped else */
 	const struct conf *started_with; /* borrowed; NULL before any start */
 	int64_t spawned_mono_us;
-	bool leaving;	 /* no longer in the configuration: gone once stopped */
-	bool bad_config; /* last life ended with exit code 78 */
-	bool reload_due; /* a reload came before it could hear of it */
+	bool leaving;	  /* no longer wanted: gone once stopped */
+	uint64_t left_at; /* the generation without it, while it leaves */
+	int64_t leave_by_mono_us; /* then it stops, whoever feeds it still */
+	uint64_t follows; /* the generation that it goes by as a producer */
+	bool bad_config;  /* last life ended with exit code 78 */
+	bool reload_due;  /* a reload came before it could hear of it */
+	bool relink_due;  /* likewise another number of those it feeds */
 	char status[NOTICE_STATUS_BYTES]; /* as it said, or why it is not up */
 	char last_exit[64];		  /* "killed by signal 9 (Killed)" */
 	struct logpipe log;
@@ -49,6 +53,14 @@ struct held {
 	struct held *next;
 };
 
+/* A service that `scale` gave another number of instances than the file. */
+struct scaled {
+	char *row;
+	uint32_t instances;  /* as it was scaled to */
+	uint32_t configured; /* as the file had it then */
+	bool overruled;	     /* a reload brought another number */
+};
+
 struct control;
 
 struct supervisor {
@@ -60,7 +72,7 @@ struct supervisor {
 	struct conf **old; /* earlier ones that a process may still run with */
 	uint32_t old_count;
 	char *run_dir, *libexec; /* fixed for its life */
-	char *notify_path;
+	char *notify_path, *topology_path;
 	int report_fd; /* tells who started it how the start went; -1 = told */
 	int lock_fd;
 	struct loop *loop;
@@ -73,6 +85,8 @@ struct supervisor {
 	struct instance **instances;
 	uint32_t instance_count;
 	struct held *held;
+	struct scaled *scaled;
+	uint32_t scaled_count;
 	struct control *control;
 	uint64_t generation; /* of the topology file */
 	uint64_t notices_ignored;
@@ -99,6 +113,8 @@ void instance_notice(struct supervisor *s, struct instance *i,
 		     const struct notice *notice);
 /* Sends SIGHUP, once it is ready: before, it may not handle it yet. */
 void instance_reload(struct instance *i);
+/* Sends SIGUSR1 likewise: the topology is another one. */
+void instance_relink(struct instance *i);
 /* Reaps every process that has ended. */
 void instances_reap(struct supervisor *s);
 /* Applies deadlines that have passed; the next one, 0 when there is none. */
@@ -130,6 +146,33 @@ struct child_policy plan_policy(const struct conf *conf);
 int plan_listener(struct supervisor *s, const char *row, int *fd,
 		  struct err *err) MUST_CHECK;
 const struct held *plan_held(const struct supervisor *s, const char *row);
+
+/*
+ * scale.c: another number of instances while all goes on.
+ *
+ * Sets the number of a row until weftd ends. 0 once it is under way; -1 with
+ * *err when it cannot be, and nothing has changed.
+ */
+int scale_row(struct supervisor *s, const char *row, uint32_t instances,
+	      struct err *err) MUST_CHECK;
+/* True when the row's instances are ready, the others gone, and all that feed
+ * it know; *failed: one of them has failed. */
+bool scale_is_done(const struct supervisor *s, const char *row, bool *failed);
+/* An instance that is not planned any more stops: a relay only when nobody
+ * feeds it, or after a time. */
+void scale_leave(struct supervisor *s, struct instance *i);
+/* Stops those that may stop now; when to look again, 0 for never. */
+int64_t scale_settle(struct supervisor *s, int64_t now);
+/*
+ * Puts the scaled numbers into a configuration that was read anew, but for rows
+ * where the file has changed its mind; then takes that over, or not.
+ */
+void scale_overlay(struct supervisor *s, struct conf *conf);
+void scale_overlaid(struct supervisor *s, bool taken);
+/* The number that the file has for a row. */
+uint32_t scale_configured(const struct supervisor *s,
+			  const struct conf_service *row);
+void scale_free(struct supervisor *s);
 
 /* topology.c: writes <run_dir>/topology. */
 int topology_write(struct supervisor *s, struct err *err) MUST_CHECK;

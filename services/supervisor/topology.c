@@ -2,9 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/alloc.h"
 #include "base/durable.h"
-#include "proto/control.h"
 #include "services/supervisor/listen.h"
 #include "services/supervisor/supervisor.h"
 
@@ -48,7 +46,6 @@ static int add_service(struct supervisor *s, const struct conf_service *row,
 
 int topology_write(struct supervisor *s, struct err *err)
 {
-	char *path = xasprintf("%s/%s", s->run_dir, CONTROL_TOPOLOGY);
 	cJSON *top = cJSON_CreateObject();
 	cJSON *list;
 	char *text = NULL;
@@ -66,10 +63,9 @@ int topology_write(struct supervisor *s, struct err *err)
 			goto out;
 	}
 	text = cJSON_Print(top);
-	rc = durable_replace(path, text, strlen(text), err);
+	rc = durable_replace(s->topology_path, text, strlen(text), err);
 out:
 	free(text);
 	cJSON_Delete(top);
-	free(path);
 	return rc;
 }

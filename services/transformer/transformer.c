@@ -230,18 +230,21 @@ static int find_endpoints(struct run *run, struct err *err)
 static int init(struct run *run, struct err *err)
 {
 	struct transformer *state = run_state(run);
-	struct bus_endpoint in[BUS_MAX_PEERS];
+	struct bus_endpoint in = {.instance = run_instance(run)};
 	struct bus_relay_options options = {
 	    .name = run_label(run),
+	    .in = &in,
 	    .outs = state->endpoints,
 	};
 	struct bus_relay_events events = {.work = on_batch, .arg = run};
 
-	if (run_endpoints(run, run_link(run), in, err) < 0 ||
+	/* Not one of run_endpoints(): one that is leaving may start again. */
+	snprintf(in.link, sizeof(in.link), "%s", run_link(run));
+	if (conf_endpoint(run_config(run), in.link, in.instance, in.data,
+			  in.state, err) != 0 ||
 	    find_endpoints(run, err) != 0)
 		return -1;
 	state->mapper = mapper_new();
-	options.in = &in[run_instance(run)];
 	options.out_count = state->endpoint_count;
 	options.silence_us =
 	    ((const struct transformer_conf *)run_conf(run))->silence;

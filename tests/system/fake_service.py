@@ -11,6 +11,7 @@ does is read at each start from $WEFT_FAKE/<row>, then $WEFT_FAKE/all:
   silent    never becomes ready
   hang      becomes ready, then never pings
   deaf      becomes ready, ignores SIGTERM
+  clinging  becomes ready, never lets go of the instances it feeds
   stopping  becomes ready, says STOPPING=1 on SIGTERM, ends 0.3 s later
   noisy     becomes ready and logs 12 MiB
 
@@ -56,7 +57,7 @@ def describe(folder, label):
         except OSError:
             pass
     names = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS",
-             "LISTEN_PID", "LISTEN_FDNAMES")
+             "LISTEN_PID", "LISTEN_FDNAMES", "WEFT_TOPOLOGY")
     about = {
         "pid": os.getpid(), "ppid": os.getppid(), "pgid": os.getpgid(0),
         "argv": sys.argv[1:], "fds": open_fds,
@@ -92,9 +93,17 @@ def make_noise(folder, label):
     note(folder, f"noisy {label}")
 
 
+def follow():
+    """As a producer does: it feeds whom the topology names, and says so."""
+    with open(os.environ["WEFT_TOPOLOGY"]) as f:
+        notify(f"X_WEFT_TOPOLOGY={json.load(f)['generation']}")
+
+
 def handle(folder, label, mode, number):
     """True when the service is to end."""
     note(folder, f"{signal.Signals(number).name} {label}")
+    if number in (signal.SIGHUP, signal.SIGUSR1) and mode != "clinging":
+        follow()
     if number != signal.SIGTERM or mode == "deaf":
         return False
     if mode == "stopping":
@@ -136,13 +145,14 @@ def main():
     wakeups, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer)
-    for s in (signal.SIGTERM, signal.SIGHUP):
+    for s in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(s, lambda number, _: signals.append(number))
     describe(folder, label)
     note(folder, f"started {label} {os.getpid()}")
     print(f"{label} starts as {mode}", file=sys.stderr, flush=True)
     end_early(label, mode)
     if mode != "silent":
+        follow()
         notify("READY=1\nSTATUS=serving as " + mode)
     if mode == "noisy":
         make_noise(folder, label)

@@ -522,6 +522,40 @@ def test_reload_changes_the_number_of_instances(fakes):
     assert fakes.pid("transformer.0") == pid
 
 
+def test_a_transformer_stops_after_those_that_feed_it_know(fakes):
+    fakes.services[1]["instances"] = 2
+    fakes.start()
+    assert fakes.ctl("scale", "transformer", 1).code == 0
+    events = fakes.events()
+    assert "SIGHUP collector.0" not in events
+    assert events.index("SIGUSR1 collector.0") < \
+        events.index("SIGTERM transformer.1")
+    assert fakes.process("transformer.1") is None
+    assert not any(e.startswith("SIGUSR1 t") for e in events)
+
+
+def test_a_producer_that_clings_does_not_hold_it_for_ever(fakes):
+    fakes.behave("collector", "clinging")
+    fakes.services[1]["instances"] = 2
+    fakes.start()
+    done = fakes.ctl("scale", "transformer", 1, "--timeout", "500ms")
+    assert done.code == 1 and "have let go of" in done.err, done
+    # drain_timeout and the five seconds to end that follow it.
+    wait_for(lambda: fakes.process("transformer.1") is None)
+    assert "event=leave_cut_short instance=transformer.1" in fakes.log("weftd")
+
+
+def test_an_instance_that_fails_fails_the_scale(fakes):
+    fakes.start()
+    fakes.behave("transformer", "config")
+    done = fakes.ctl("scale", "transformer", 2)
+    assert done.code == 1 and "transformer.1 is failed" in done.err, done
+    fakes.behave("transformer", "ok")
+    assert fakes.ctl("scale", "transformer", 1).code == 0
+    assert fakes.ctl("scale", "transformer", 2).code == 0
+    assert fakes.state("transformer.1") == "ready"
+
+
 def test_reload_adds_and_removes_services(fakes):
     fakes.start()
     fakes.services.append({"name": "generator"})

@@ -45,6 +45,23 @@ static void keys_are_understood(void **state)
 	assert_string_equal(n.status, "");
 }
 
+static void a_producer_tells_which_topology_it_goes_by(void **state)
+{
+	struct notice n;
+
+	(void)state;
+	assert_int_equal(parse("X_WEFT_TOPOLOGY=42\nREADY=1", &n), 0);
+	assert_true(n.ready && n.topology == 42);
+	assert_int_equal(parse("X_WEFT_TOPOLOGY=", &n), 0);
+	assert_true(n.topology == 0);
+	assert_int_equal(parse("X_WEFT_TOPOLOGY=4x", &n), 0);
+	assert_true(n.topology == 0);
+	assert_int_equal(parse("X_WEFT_TOPOLOGY=-4", &n), 0);
+	assert_true(n.topology == 0);
+	assert_int_equal(parse("X_WEFT_TOPOLOGY=9999999999999999999", &n), 0);
+	assert_true(n.topology == 0);
+}
+
 static void malformed_ones_are_refused(void **state)
 {
 	char huge[NOTICE_MAX_BYTES + 1];
@@ -219,6 +236,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(keys_are_understood),
+	    cmocka_unit_test(a_producer_tells_which_topology_it_goes_by),
 	    cmocka_unit_test(malformed_ones_are_refused),
 	    cmocka_unit_test(status_is_clean_text),
 	    cmocka_unit_test(sender_is_vouched_for),
