@@ -11,6 +11,11 @@
 #define CONTROL_LOCK	 "weftd.lock"
 #define CONTROL_TOPOLOGY "topology"
 
+/* Where a producer shows what passes it, as "ipc://<run_dir>/…": row,
+ * instance. And how a message begins: link, stream, events left out before. */
+#define CONTROL_TAP	  "%s.%u.tap"
+#define CONTROL_TAP_TOPIC "%s\n%s\n"
+
 /* In <state_dir>. */
 #define CONTROL_LOG_DIR	  "log"
 #define CONTROL_OWN_LOG	  "weftd.log"

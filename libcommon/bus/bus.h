@@ -231,6 +231,30 @@ void bus_sink_save(const struct bus_sink *s, struct buf *out);
 
 void bus_sink_get_stats(const struct bus_sink *s, struct bus_stats *stats);
 
+/* ---- taps: a look at what passes a producer, for people ---- */
+
+/*
+ * An XPUB beside a producer. A message is one frame: its topic, then whatever
+ * the producer says. While nobody listens it costs nothing but the socket; a
+ * listener that is too slow misses messages, and slows nobody down.
+ */
+struct bus_tap;
+int bus_tap_open(struct bus_tap **t, struct bus *bus, const char *endpoint,
+		 struct err *err) MUST_CHECK;
+/* Whether anybody listens at all; then, to messages that begin like this. */
+bool bus_tap_active(const struct bus_tap *t);
+bool bus_tap_wants(const struct bus_tap *t, const char *topic, size_t bytes);
+void bus_tap_send(struct bus_tap *t, const void *message, size_t bytes);
+void bus_tap_close(struct bus_tap **t);
+
+/* Listens to messages that begin with `topic`; fn gets each (borrowed). */
+struct bus_tap_in;
+int bus_tap_in_open(struct bus_tap_in **i, struct bus *bus,
+		    const char *endpoint, const char *topic,
+		    void (*fn)(void *arg, const char *message, size_t bytes),
+		    void *arg, struct err *err) MUST_CHECK;
+void bus_tap_in_close(struct bus_tap_in **i);
+
 /* ---- stats and control plane over ZeroMQ ---- */
 
 /* Pushes whole stats messages to metrics; drops them when nobody listens. */

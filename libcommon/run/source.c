@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "run/gather.h"
+#include "run/tap.h"
 
 /* The application's part of a source's checkpoint. */
 struct saved {
@@ -36,6 +37,7 @@ struct source {
 	int64_t sent_mono_us; /* when the last batch was read to be sent */
 	struct loop_timer join_timer;
 	bool holding; /* a small batch waits for join_timer */
+	struct tap *tap;
 };
 
 static void on_committed(void *arg, uint64_t durable)
@@ -107,13 +109,14 @@ static int on_read(void *arg, uint64_t *position, uint64_t *next,
 	bool again = *next != 0;
 	int rc;
 
-	if (!s->gather)
-		return spool_read(s->spool, position, next, b, err);
-	if (!again && is_held(s, *position))
+	if (s->gather && !again && is_held(s, *position))
 		return 0;
-	rc = gather_read(s->gather, position, next, b, err);
-	if (rc == 1 && !again)
+	rc = s->gather ? gather_read(s->gather, position, next, b, err)
+		       : spool_read(s->spool, position, next, b, err);
+	if (rc == 1 && s->gather && !again)
 		s->sent_mono_us = clock_mono_us();
+	if (rc == 1 && !again && tap_is_wanted(s->tap))
+		tap_show(s->tap, s->link, *b);
 	return rc;
 }
 
@@ -275,6 +278,7 @@ int source_open(struct source **source, struct run *run,
 	s->join_timer = (struct loop_timer){.fn = on_join_timer, .arg = s};
 	if (options->join_bytes)
 		s->gather = gather_new(&log, (size_t)options->join_bytes);
+	s->tap = tap_new(run);
 	if (open_spool(s, options, err) != 0 ||
 	    open_bus(s, options, err) != 0) {
 		source_close(&s);
@@ -296,6 +300,7 @@ void source_close(struct source **source)
 	loop_timer_cancel(run_loop(s->run), &s->join_timer);
 	bus_source_close(&s->bus);
 	gather_free(&s->gather);
+	tap_free(&s->tap);
 	spool_close(&s->spool, 5000000);
 	free(s->dir);
 	free(s->link);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
+#include "base/durable.h"
 #include "base/log.h"
 #include "run/notify.h"
 #include "run/private.h"
@@ -13,25 +13,6 @@
 #define MAX_BYTES     (4u << 20)
 #define MAX_INSTANCES 64
 #define VERSION	      1
-
-static int read_file(const char *path, struct buf *text, struct err *err)
-{
-	FILE *f = fopen(path, "re");
-	size_t n = 1;
-
-	if (!f)
-		return err_errno(err, errno, "cannot open %s", path);
-	while (n && text->used <= MAX_BYTES) {
-		buf_reserve(text, 16384);
-		n = fread(text->data + text->used, 1, 16384, f);
-		text->used += n;
-	}
-	fclose(f);
-	if (text->used > MAX_BYTES)
-		return err_set(err, EFBIG, "%s is larger than %u bytes", path,
-			       MAX_BYTES);
-	return 0;
-}
 
 static double number_of(const cJSON *object, const char *name)
 {
@@ -52,38 +33,33 @@ static void take_row(const cJSON *one, struct conf *conf)
 			conf->services[i].instances = (uint32_t)instances;
 }
 
-static int take(const char *path, const struct buf *text, struct conf *conf,
-		uint64_t *generation, struct err *err)
+int topology_read(const char *path, struct conf *conf, uint64_t *generation,
+		  struct err *err)
 {
-	cJSON *top = cJSON_ParseWithLength(text->data, text->used);
+	char *text = NULL;
+	cJSON *top = NULL;
 	const cJSON *one;
-	int rc = 0;
+	size_t bytes;
+	int rc = -1;
 
+	if (durable_read(path, MAX_BYTES, &text, &bytes, err) != 0)
+		goto out;
+	top = cJSON_ParseWithLength(text, bytes);
 	if (number_of(top, "version") != VERSION ||
 	    number_of(top, "generation") < 1) {
-		rc = err_set(err, EPROTO,
-			     "%s is no topology of version %d; weftd and its "
-			     "services must be of one release",
-			     path, VERSION);
+		err_set(err, EPROTO,
+			"%s is no topology of version %d; weftd and its "
+			"services must be of one release",
+			path, VERSION);
 		goto out;
 	}
 	cJSON_ArrayForEach (one, cJSON_GetObjectItem(top, "services"))
 		take_row(one, conf);
 	*generation = (uint64_t)number_of(top, "generation");
+	rc = 0;
 out:
 	cJSON_Delete(top);
-	return rc;
-}
-
-int topology_read(const char *path, struct conf *conf, uint64_t *generation,
-		  struct err *err)
-{
-	struct buf text = {0};
-	int rc = read_file(path, &text, err);
-
-	if (rc == 0)
-		rc = take(path, &text, conf, generation, err);
-	buf_free(&text);
+	free(text);
 	return rc;
 }
 

@@ -23,7 +23,8 @@ static const struct {
     {{"json", no_argument, NULL, 'j'}, OPTIONS_JSON},
     {{"foreground", no_argument, NULL, 'F'}, OPTIONS_FOREGROUND},
     {{"follow", no_argument, NULL, 'f'}, OPTIONS_LOGS},
-    {{"lines", required_argument, NULL, 'n'}, OPTIONS_LOGS},
+    {{"lines", required_argument, NULL, 'n'}, OPTIONS_LOGS | OPTIONS_TAP},
+    {{"link", required_argument, NULL, 'l'}, OPTIONS_TAP},
     {{"timeout", required_argument, NULL, 't'}, OPTIONS_TIMEOUT},
 };
 
@@ -96,6 +97,7 @@ static int read_lines(const char *cmd, const char *text, struct options *o)
 		    cmd, "--lines '%s' must be a number from 0 to %d", text,
 		    MOST_LINES);
 	o->lines = (uint32_t)n;
+	o->has_lines = true;
 	return 0;
 }
 
@@ -127,6 +129,9 @@ static int read_option(const char *cmd, int letter, struct options *o)
 		return 0;
 	case 'n':
 		return read_lines(cmd, optarg, o);
+	case 'l':
+		o->link = optarg;
+		return 0;
 	case 't':
 		return read_timeout(cmd, optarg, o);
 	default:
@@ -157,6 +162,8 @@ int options_read(int argc, char **argv, unsigned allowed, struct options *o)
 		if (rc != 0)
 			return rc;
 	}
+	if (optind < argc && (allowed & OPTIONS_TAP))
+		o->target_text = argv[optind++];
 	if (optind < argc && (allowed & OPTIONS_COUNT)) {
 		rc = read_count(argv[0], argv[optind++], o);
 		if (rc != 0)

@@ -21,6 +21,8 @@ struct options {
 	bool follow;
 	int64_t timeout_us;
 	uint32_t lines;
+	bool has_lines; /* was given */
+	const char *link;
 	struct options_target target;
 	const char *target_text; /* as given: "collector.0", or NULL */
 	uint32_t count;		 /* 0 = not given */
@@ -33,6 +35,7 @@ enum options_allowed {
 	OPTIONS_LOGS = 1 << 2, /* --follow, --lines */
 	OPTIONS_TIMEOUT = 1 << 3,
 	OPTIONS_TARGET = 1 << 4, /* an argument SERVICE[.N] */
+	OPTIONS_TAP = 1 << 6,	 /* --link, --lines, an argument STREAM */
 	OPTIONS_COUNT = 1 << 5,	 /* and behind it a number of instances */
 };
 

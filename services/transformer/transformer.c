@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "contract/mapper.h"
 #include "run/run.h"
+#include "run/tap.h"
 #include "services/kinds.h"
 
 /* The instances of one sink link: they share the events by key. */
@@ -32,6 +33,7 @@ struct outlet {
 struct transformer {
 	struct bus_relay *relay;
 	struct mapper *mapper;
+	struct tap *tap;
 	struct bus_endpoint endpoints[BUS_MAX_PEERS];
 	uint32_t endpoint_count;
 	struct outlet outlets[BUS_MAX_PEERS];
@@ -189,10 +191,15 @@ static int pass_batch(struct transformer *state, struct batch *in,
 	return 0;
 }
 
-static int on_batch(void *arg, struct batch *in, struct batch **out,
-		    struct err *err)
+static void show(struct transformer *state, struct batch **out)
 {
-	struct run *run = arg;
+	for (uint32_t i = 0; i < state->endpoint_count; i++)
+		tap_show(state->tap, state->endpoints[i].link, out[i]);
+}
+
+static int make_batches(struct run *run, struct batch *in, struct batch **out,
+			struct err *err)
+{
 	struct transformer *state = run_state(run);
 	struct contract_set *set;
 
@@ -209,6 +216,19 @@ static int on_batch(void *arg, struct batch *in, struct batch **out,
 			map_batch(state, set, in, outlet);
 		take_batches(state, in, outlet, twin, out);
 	}
+	return 0;
+}
+
+static int on_batch(void *arg, struct batch *in, struct batch **out,
+		    struct err *err)
+{
+	struct run *run = arg;
+	struct transformer *state = run_state(run);
+
+	if (make_batches(run, in, out, err) != 0)
+		return -1;
+	if (tap_is_wanted(state->tap))
+		show(state, out);
 	return 0;
 }
 
@@ -245,6 +265,7 @@ static int init(struct run *run, struct err *err)
 	    find_endpoints(run, err) != 0)
 		return -1;
 	state->mapper = mapper_new();
+	state->tap = tap_new(run);
 	options.out_count = state->endpoint_count;
 	options.silence_us =
 	    ((const struct transformer_conf *)run_conf(run))->silence;
@@ -291,6 +312,7 @@ static void fini(struct run *run)
 
 	bus_relay_close(&state->relay);
 	mapper_free(&state->mapper);
+	tap_free(&state->tap);
 	for (uint32_t i = 0; i < BUS_MAX_PEERS; i++)
 		batch_builder_free(&state->builders[i]);
 }
