@@ -17,6 +17,20 @@ static bool needs_contracts(const struct conf *conf)
 	return false;
 }
 
+/* Said here, or each service would refuse what was called taken over. */
+static int check_versions(const struct conf *conf,
+			  const struct contract_set *set, struct buf *problems)
+{
+	char *pins = xasprintf("%s/contracts", conf->pipeline->state_dir);
+	struct err err;
+	int rc = contract_set_check_versions(set, pins, &err);
+
+	if (rc != 0)
+		buf_printf(problems, "%s\n", err.text);
+	free(pins);
+	return rc;
+}
+
 static int check_contracts(const struct conf *conf, struct buf *problems)
 {
 	/* Compiled only to see whether they are right: the mask's key does not
@@ -32,6 +46,8 @@ static int check_contracts(const struct conf *conf, struct buf *problems)
 			       sizeof(any_secret), &report);
 	if (rc != 0)
 		buf_append(problems, report.lines.data, report.lines.used);
+	else
+		rc = check_versions(conf, set, problems);
 	contract_set_unref(&set);
 	contract_report_free(&report);
 	return rc;
