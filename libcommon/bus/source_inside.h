@@ -83,11 +83,12 @@ bool source_send(struct bus_source *s);
 bool source_cuts(const struct bus_source *s);
 
 /*
- * The events of b that fall to peer i, as a batch of their own; NULL when there
- * are none. The same b gives the same pieces as long as the peers are the same.
+ * The events of b that fall to peer i, as a batch of their own (one reference);
+ * NULL when there are none. The same b gives the same pieces as long as the
+ * peers are the same. -1, logged, when b is damaged.
  */
-struct batch *source_piece(struct bus_source *s, const struct batch *b,
-			   uint32_t i);
+int source_piece(struct bus_source *s, const struct batch *b, uint32_t i,
+		 struct batch **piece) MUST_CHECK;
 
 /*
  * Reads the next batch and queues its pieces; false when there is none, or a

@@ -1,5 +1,4 @@
-#include <string.h>
-
+#include "base/log.h"
 #include "bus/source_inside.h"
 
 bool source_cuts(const struct bus_source *s)
@@ -14,68 +13,30 @@ static uint32_t share_of(const struct batch_event *e, uint32_t i,
 	return e->key_hash ? (uint32_t)(e->key_hash % count) : i % count;
 }
 
-/* Where a slice of the event lies in the copy: in its line, or beside it. */
-static uint32_t copy_slice(struct batch_builder *w, const struct batch *b,
-			   const struct batch_event *e, uint32_t line,
-			   uint32_t offset, uint16_t bytes)
-{
-	uint32_t at;
-
-	if (!bytes)
-		return 0;
-	if (offset >= e->offset && offset - e->offset + bytes <= e->bytes)
-		return line + (offset - e->offset);
-	at = batch_builder_offset(w);
-	memcpy(batch_builder_room(w, bytes), b->payload + offset, bytes);
-	batch_builder_commit(w, bytes);
-	return at;
-}
-
-static void copy_event(struct batch_builder *w, const struct batch *b,
-		       const struct batch_event *e, uint16_t stream)
-{
-	struct batch_event copy = *e;
-	uint32_t line = batch_builder_offset(w);
-	size_t bytes = (size_t)e->bytes + 1;
-
-	memcpy(batch_builder_room(w, bytes), b->payload + e->offset, bytes);
-	batch_builder_commit(w, bytes);
-	copy.offset = line;
-	copy.stream = stream;
-	copy.key_offset =
-	    copy_slice(w, b, e, line, e->key_offset, e->key_bytes);
-	copy.id_offset = copy_slice(w, b, e, line, e->id_offset, e->id_bytes);
-	copy.type_offset =
-	    copy_slice(w, b, e, line, e->type_offset, e->type_bytes);
-	batch_builder_event(w, &copy);
-}
-
 /*
- * It fits: a log holds what a builder made, where each slice outside of a line
- * is one event's alone, so a piece is never larger than the whole.
+ * Only a batch that claims the same bytes for several events can be too large
+ * when it is cut up. No builder makes one, so such a log is damaged: as with
+ * what cannot be read, nothing moves and the reason is logged.
  */
-struct batch *source_piece(struct bus_source *s, const struct batch *b,
-			   uint32_t peer)
+int source_piece(struct bus_source *s, const struct batch *b, uint32_t peer,
+		 struct batch **piece)
 {
-	uint16_t streams[BATCH_MAX_STREAMS];
 	struct batch_builder *w = s->cut;
 
-	for (uint16_t i = 0; i < b->stream_count; i++)
-		streams[i] = BATCH_NO_STREAM;
+	*piece = NULL;
 	for (uint32_t i = 0; i < b->header.events; i++) {
-		const struct batch_event *e = &b->events[i];
-		uint16_t *stream = &streams[e->stream];
-
-		if (share_of(e, i, s->peer_count) != peer)
+		if (share_of(&b->events[i], i, s->peer_count) != peer ||
+		    batch_builder_copy(w, b, i))
 			continue;
-		if (*stream == BATCH_NO_STREAM)
-			*stream =
-			    batch_builder_stream(w, b->streams[e->stream],
-						 b->stream_bytes[e->stream]);
-		copy_event(w, b, e, *stream);
+		batch_builder_rollback(w, 0, 0);
+		log_error("log_unreadable",
+			  "error=\"the events of a batch lie one over the "
+			  "other\"");
+		return -1;
 	}
-	return batch_builder_events(w) ? batch_builder_seal(w, &b->header)
-				       : NULL;
+	if (batch_builder_events(w))
+		*piece = batch_builder_seal(w, &b->header);
+	return 0;
 }
 
 /*
@@ -95,35 +56,50 @@ static bool lanes_wait(const struct bus_source *s)
 	return false;
 }
 
-/* All pieces at once: a batch is freed with the last piece that is known. */
-static void queue_pieces(struct bus_source *s)
+static int cut(struct bus_source *s, struct batch **pieces)
 {
 	for (uint32_t i = 0; i < s->peer_count; i++) {
-		struct batch *piece = source_piece(s, s->ahead, i);
-		struct peer *p = s->peers[i];
-		struct flight f = s->ahead_flight;
-
-		if (!piece)
+		if (source_piece(s, s->ahead, i, &pieces[i]) == 0)
 			continue;
-		f.bytes = (uint32_t)batch_bytes(piece);
-		f.events = piece->header.events;
-		window_queue(&s->window, i, &f);
-		batch_unref(&p->piece);
-		if (source_usable(p))
-			p->piece = batch_ref(piece);
-		batch_unref(&piece);
+		while (i--)
+			batch_unref(&pieces[i]);
+		return -1;
 	}
+	return 0;
+}
+
+/* All pieces at once: a batch is freed with the last piece that is known. */
+static void queue(struct bus_source *s, uint32_t i, struct batch **piece)
+{
+	struct peer *p = s->peers[i];
+	struct flight f = s->ahead_flight;
+
+	if (!*piece)
+		return;
+	f.bytes = (uint32_t)batch_bytes(*piece);
+	f.events = (*piece)->header.events;
+	window_queue(&s->window, i, &f);
+	batch_unref(&p->piece);
+	if (source_usable(p))
+		p->piece = batch_ref(*piece);
+	batch_unref(piece);
 }
 
 bool source_deal(struct bus_source *s)
 {
+	struct batch *pieces[BUS_MAX_PEERS];
 	bool any = false;
 
 	for (uint32_t i = 0; i < s->peer_count; i++)
 		any |= source_usable(s->peers[i]);
-	if (!any || lanes_wait(s) || !source_look_ahead(s))
+	if (!any || s->stuck || lanes_wait(s) || !source_look_ahead(s))
 		return false;
-	queue_pieces(s);
+	if (cut(s, pieces) != 0) {
+		s->stuck = true;
+		return false;
+	}
+	for (uint32_t i = 0; i < s->peer_count; i++)
+		queue(s, i, &pieces[i]);
 	batch_unref(&s->ahead);
 	return true;
 }

@@ -73,9 +73,10 @@ static int read_again(struct bus_source *s, uint32_t i, struct batch **b)
 	struct batch *whole = NULL;
 	int rc = read_log(s, &f, &whole);
 
-	if (rc == 1 && f.position == old->position)
-		*b = source_cuts(s) ? source_piece(s, whole, i)
-				    : batch_ref(whole);
+	if (rc == 1 && f.position == old->position && source_cuts(s))
+		rc = source_piece(s, whole, i, b) == 0 ? 1 : -1;
+	else if (rc == 1 && f.position == old->position)
+		*b = batch_ref(whole);
 	batch_unref(&whole);
 	if (*b && (*b)->header.events != old->events)
 		batch_unref(b);

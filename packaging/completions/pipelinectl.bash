@@ -22,6 +22,13 @@ _pipelinectl_services()
 		sort -u
 }
 
+# Links of the configuration, as their consumers name them.
+_pipelinectl_links()
+{
+	pipelinectl config --json "$@" 2>/dev/null |
+		grep -o '"in":"[a-z0-9_-]\+"' | cut -d'"' -f4 | sort -u
+}
+
 _pipelinectl()
 {
 	local current=${COMP_WORDS[COMP_CWORD]}
@@ -48,6 +55,11 @@ _pipelinectl()
 		return
 		;;
 	-n | --lines | -t | --timeout)
+		return
+		;;
+	-l | --link)
+		mapfile -t COMPREPLY < <(compgen -W \
+			"$(_pipelinectl_links "${config[@]}")" -- "$current")
 		return
 		;;
 	esac
