@@ -202,35 +202,61 @@ static int check_kind(const struct conf_service *row, uint32_t instances,
 	return 0;
 }
 
+/* The two sockets of one instance of a row that consumes a link. */
+struct ends {
+	char at[2][256];
+};
+
+static int find_ends(const struct conf *conf, const struct conf_service *row,
+		     uint32_t n, struct ends *ends, struct err *err)
+{
+	return conf_endpoint(conf, row->in, n, ends->at[0], ends->at[1], err);
+}
+
+static const char *shared_end(const struct ends *a, const struct ends *b)
+{
+	for (int i = 0; i < 4; i++)
+		if (strcmp(a->at[i / 2], b->at[i % 2]) == 0)
+			return a->at[i / 2];
+	return NULL;
+}
+
+static int check_against(const struct conf *conf,
+			 const struct conf_service *row,
+			 const struct conf_service *other,
+			 const struct ends *mine, struct err *err)
+{
+	for (uint32_t k = 0; *other->in && k < other->instances; k++) {
+		struct ends theirs;
+		const char *at;
+
+		if (find_ends(conf, other, k, &theirs, err) != 0)
+			return -1;
+		at = shared_end(mine, &theirs);
+		if (at)
+			return err_set(err, EINVAL,
+				       "%s would need the endpoint %s, which "
+				       "%s.%" PRIu32 " has; move links.%s",
+				       row->name, at, other->name, k,
+				       other->in);
+	}
+	return 0;
+}
+
 /* On tcp each instance takes two ports more: of no other link. */
 static int check_ports(const struct conf *conf, const struct conf_service *row,
 		       struct err *err)
 {
-	char mine[2][256], theirs[2][256];
-
 	for (uint32_t n = 0; *row->in && n < row->instances; n++) {
-		if (conf_endpoint(conf, row->in, n, mine[0], mine[1], err) != 0)
-			return -1;
-		for (uint32_t r = 0; r < conf->service_count; r++) {
-			const struct conf_service *to = &conf->services[r];
+		struct ends mine;
 
-			for (uint32_t k = 0;
-			     to != row && *to->in && k < to->instances; k++) {
-				if (conf_endpoint(conf, to->in, k, theirs[0],
-						  theirs[1], err) != 0)
-					return -1;
-				if (strcmp(mine[0], theirs[0]) == 0 ||
-				    strcmp(mine[1], theirs[1]) == 0 ||
-				    strcmp(mine[0], theirs[1]) == 0 ||
-				    strcmp(mine[1], theirs[0]) == 0)
-					return err_set(
-					    err, EINVAL,
-					    "%s.%u would need the endpoint %s, "
-					    "which %s.%u has; move links.%s",
-					    row->name, n, mine[0], to->name, k,
-					    to->in);
-			}
-		}
+		if (find_ends(conf, row, n, &mine, err) != 0)
+			return -1;
+		for (uint32_t r = 0; r < conf->service_count; r++)
+			if (&conf->services[r] != row &&
+			    check_against(conf, row, &conf->services[r], &mine,
+					  err) != 0)
+				return -1;
 	}
 	return 0;
 }
