@@ -1,4 +1,4 @@
-#include "services/supervisor/requests.h"
+#include "services/supervisor/requests_inside.h"
 
 #include <cjson/cJSON.h>
 #include <inttypes.h>
@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -14,7 +13,7 @@
 #include "proto/control.h"
 #include "services/supervisor/supervisor.h"
 
-static void put_line(struct buf *answer, cJSON *json)
+void request_put(struct buf *answer, cJSON *json)
 {
 	char *text = cJSON_PrintUnformatted(json);
 
@@ -36,7 +35,7 @@ void request_refuse(struct buf *answer, const char *code, const char *fmt, ...)
 	cJSON_AddFalseToObject(json, "ok");
 	cJSON_AddStringToObject(json, "code", code);
 	cJSON_AddStringToObject(json, "error", text);
-	put_line(answer, json);
+	request_put(answer, json);
 }
 
 static void accept_plain(struct buf *answer)
@@ -44,111 +43,14 @@ static void accept_plain(struct buf *answer)
 	cJSON *json = cJSON_CreateObject();
 
 	cJSON_AddTrueToObject(json, "ok");
-	put_line(answer, json);
+	request_put(answer, json);
 }
 
-static bool is_target(const struct request *r, const struct instance *i)
+bool request_covers(const struct request *r, const struct instance *i)
 {
 	return (!r->row[0] || strcmp(r->row, i->row) == 0) &&
 	       (r->instance == REQUEST_ALL ||
 		(uint32_t)r->instance == i->number);
-}
-
-/* -- status -- */
-
-static double ms_between(int64_t from_mono_us, int64_t to_mono_us)
-{
-	int64_t ms = (to_mono_us - from_mono_us) / 1000;
-
-	return (double)ms;
-}
-
-static void add_instance(const struct instance *i, int64_t now, cJSON *to)
-{
-	const struct child *c = &i->child;
-
-	cJSON_AddStringToObject(to, "service", i->row);
-	cJSON_AddNumberToObject(to, "instance", i->number);
-	cJSON_AddStringToObject(to, "kind", i->kind->name);
-	cJSON_AddStringToObject(to, "state", child_state_name(c->state));
-	cJSON_AddNumberToObject(to, "since_ms",
-				ms_between(c->since_mono_us, now));
-	if (i->pid) {
-		cJSON_AddNumberToObject(to, "pid", i->pid);
-		cJSON_AddNumberToObject(to, "uptime_ms",
-					ms_between(i->spawned_mono_us, now));
-	} else {
-		cJSON_AddNullToObject(to, "pid");
-		cJSON_AddNullToObject(to, "uptime_ms");
-	}
-	cJSON_AddNumberToObject(to, "restarts", (double)c->restarts);
-	cJSON_AddStringToObject(to, "status", i->status);
-	cJSON_AddStringToObject(to, "last_exit", i->last_exit);
-	cJSON_AddStringToObject(to, "log", i->log.path);
-}
-
-static void add_head(const struct supervisor *s, int64_t now, cJSON *to)
-{
-	char text[CLOCK_TEXT_BYTES];
-
-	cJSON_AddTrueToObject(to, "ok");
-	cJSON_AddStringToObject(to, "pipeline", s->conf->pipeline->name);
-	cJSON_AddStringToObject(to, "version", WEFT_VERSION);
-	cJSON_AddNumberToObject(to, "pid", getpid());
-	cJSON_AddStringToObject(to, "state",
-				s->stopping	    ? "stopping"
-				: start_complete(s) ? "running"
-				: !s->start_is_over ? "starting"
-						    : "degraded");
-	if (s->config_path)
-		cJSON_AddStringToObject(to, "config", s->config_path);
-	else
-		cJSON_AddNullToObject(to, "config");
-	cJSON_AddStringToObject(to, "started_at",
-				clock_format(s->started_wall_us, text));
-	cJSON_AddNumberToObject(to, "uptime_ms",
-				ms_between(s->started_mono_us, now));
-	cJSON_AddNumberToObject(to, "topology_generation",
-				(double)s->generation);
-	cJSON_AddNumberToObject(to, "notices_ignored",
-				(double)s->notices_ignored);
-}
-
-static void add_scaled(const struct supervisor *s, cJSON *to)
-{
-	cJSON *list = cJSON_AddArrayToObject(to, "scaled");
-
-	for (uint32_t n = 0; n < s->scaled_count; n++) {
-		const struct scaled *one = &s->scaled[n];
-		cJSON *json = cJSON_CreateObject();
-
-		cJSON_AddItemToArray(list, json);
-		cJSON_AddStringToObject(json, "service", one->row);
-		cJSON_AddNumberToObject(json, "instances", one->instances);
-		cJSON_AddNumberToObject(json, "configured", one->configured);
-	}
-}
-
-static void answer_status(struct supervisor *s, const struct request *r,
-			  struct buf *answer)
-{
-	int64_t now = clock_mono_us();
-	cJSON *top = cJSON_CreateObject();
-	cJSON *list;
-
-	add_head(s, now, top);
-	add_scaled(s, top);
-	list = cJSON_AddArrayToObject(top, "services");
-	for (uint32_t n = 0; n < s->instance_count; n++) {
-		cJSON *one;
-
-		if (!is_target(r, s->instances[n]))
-			continue;
-		one = cJSON_CreateObject();
-		cJSON_AddItemToArray(list, one);
-		add_instance(s->instances[n], now, one);
-	}
-	put_line(answer, top);
 }
 
 /* -- start, stop, restart -- */
@@ -159,7 +61,7 @@ static void event_to_target(struct supervisor *s, const struct request *r,
 	for (uint32_t n = 0; n < s->instance_count; n++) {
 		struct instance *i = s->instances[n];
 
-		if (is_target(r, i) && !i->leaving)
+		if (request_covers(r, i) && !i->leaving)
 			instance_event(s, i, event);
 	}
 }
@@ -169,7 +71,7 @@ static void answer_reload(struct supervisor *s, struct buf *answer)
 	cJSON *json = cJSON_CreateObject();
 
 	supervisor_reload(s, json);
-	put_line(answer, json);
+	request_put(answer, json);
 }
 
 static void begin_scale(struct supervisor *s, struct request *r,
@@ -219,7 +121,7 @@ static void carry_out(struct supervisor *s, enum op op, struct request *r,
 	}
 	switch (op) {
 	case OP_STATUS:
-		answer_status(s, r, answer);
+		request_status(s, r, answer);
 		return;
 	case OP_START:
 		event_to_target(s, r, CHILD_START);
@@ -260,7 +162,7 @@ static bool has_target(struct supervisor *s, const struct request *r,
 	uint32_t n;
 
 	for (n = 0; n < s->instance_count; n++)
-		if (is_target(r, s->instances[n]))
+		if (request_covers(r, s->instances[n]))
 			return true;
 	if (!r->row[0])
 		return true;
@@ -406,7 +308,7 @@ static struct tally count(const struct supervisor *s, const struct request *r)
 
 		/* What an operator stopped is not waited for, unless it is
 		 * what was asked for. */
-		if (!is_target(r, i))
+		if (!request_covers(r, i))
 			continue;
 		if (r->wait == WAIT_READY && !r->row[0] &&
 		    i->child.state == CHILD_STOPPED)
@@ -428,7 +330,7 @@ static void answer_late(struct supervisor *s, const struct request *r,
 	for (uint32_t n = 0; n < s->instance_count; n++) {
 		const struct instance *i = s->instances[n];
 
-		if (is_target(r, i) &&
+		if (request_covers(r, i) &&
 		    i->child.state !=
 			(r->wait == WAIT_STOPPED ? CHILD_STOPPED : CHILD_READY))
 			start_explain(i, &text);
@@ -439,7 +341,7 @@ static void answer_late(struct supervisor *s, const struct request *r,
 	cJSON_AddFalseToObject(json, "ok");
 	cJSON_AddStringToObject(json, "code", code);
 	cJSON_AddStringToObject(json, "error", buf_str(&text));
-	put_line(answer, json);
+	request_put(answer, json);
 	buf_free(&text);
 }
 
@@ -454,7 +356,7 @@ static void answer_scaled(const struct supervisor *s, const struct request *r,
 	cJSON_AddNumberToObject(json, "before", r->before);
 	cJSON_AddNumberToObject(json, "instances", r->instances);
 	cJSON_AddNumberToObject(json, "configured", scale_configured(s, row));
-	put_line(answer, json);
+	request_put(answer, json);
 }
 
 static bool poll_scale(struct supervisor *s, const struct request *r,
