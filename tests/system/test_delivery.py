@@ -471,6 +471,9 @@ def test_an_unreadable_log_is_read_again_without_a_push(pipeline):
     post(pipeline, {"event_type": "product.viewed"})
     wait_for(lambda: "waiting for file: " in
              pipeline.process("eventhub-publisher.0")["status"])
+    # What comes later would be delivered from memory.
+    wait_for(lambda: len(pipeline.ctl("spool", "show", "eventhub-publisher.0")
+                         .out.splitlines()) == 2)
     # What the name leads to for a while cannot be opened: ELOOP.
     os.link(segment, log / "kept")
     (log / "loop").symlink_to(segment.name)
