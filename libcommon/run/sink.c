@@ -304,6 +304,14 @@ int sink_read(struct sink *s, uint64_t *position, uint64_t *next,
 	return spool_read(s->spool, position, next, b, err);
 }
 
+int sink_read_record(struct sink *s, struct spool_record *record,
+		     struct err *err)
+{
+	if (record->position >= s->durable)
+		return 0;
+	return spool_read_record(s->spool, record, err);
+}
+
 void sink_delivered(struct sink *s, uint64_t position, const void *state,
 		    size_t bytes)
 {

@@ -51,6 +51,10 @@ const struct uuid *sink_log_id(const struct sink *s);
 int sink_read(struct sink *s, uint64_t *position, uint64_t *next,
 	      struct batch **b, struct err *err) MUST_CHECK;
 
+/* The same with the time of its append, as spool_read_record. */
+int sink_read_record(struct sink *s, struct spool_record *record,
+		     struct err *err) MUST_CHECK;
+
 /*
  * Everything before `position` was delivered and need not be read again;
  * `state` (copied) is saved with that fact, in one piece.

@@ -19,6 +19,7 @@ struct place {
 	struct segment segment;
 	uint64_t limit; /* of what may be read, or the end of the hole */
 	uint64_t next;
+	int64_t appended_at_us;
 	struct batch *b; /* a reference */
 };
 
@@ -40,6 +41,7 @@ static bool locate_in_memory(const struct spool *s, struct place *place)
 	place->where = IN_MEMORY;
 	place->position = entry->position;
 	place->next = entry->next;
+	place->appended_at_us = entry->appended_at_us;
 	place->b = batch_ref(entry->batch);
 	return true;
 }
@@ -103,6 +105,7 @@ static int read_disk(struct spool *s, struct place *place, struct err *err)
 		return 0;
 	}
 	place->next = f.next;
+	place->appended_at_us = f.record.appended_at_us;
 	place->b = f.batch;
 	return 1;
 }
@@ -116,10 +119,10 @@ static void skip_hole(struct spool *s, struct place *place)
 	skip_bad(s, place, place->limit, &err);
 }
 
-int spool_read(struct spool *s, uint64_t *position, uint64_t *next,
-	       struct batch **b, struct err *err)
+int spool_read_record(struct spool *s, struct spool_record *record,
+		      struct err *err)
 {
-	struct place place = {.position = *position};
+	struct place place = {.position = record->position};
 	int rc = 0;
 
 	while (rc == 0) {
@@ -135,10 +138,25 @@ int spool_read(struct spool *s, uint64_t *position, uint64_t *next,
 		else
 			skip_hole(s, &place);
 	}
-	*position = place.position;
+	record->position = place.position;
 	if (rc == 1) {
-		*next = place.next;
-		*b = place.b;
+		record->next = place.next;
+		record->appended_at_us = place.appended_at_us;
+		record->batch = place.b;
+	}
+	return rc;
+}
+
+int spool_read(struct spool *s, uint64_t *position, uint64_t *next,
+	       struct batch **b, struct err *err)
+{
+	struct spool_record record = {.position = *position};
+	int rc = spool_read_record(s, &record, err);
+
+	*position = record.position;
+	if (rc == 1) {
+		*next = record.next;
+		*b = record.batch;
 	}
 	return rc;
 }

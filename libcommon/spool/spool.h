@@ -179,6 +179,13 @@ int spool_read(struct spool *s, uint64_t *position, uint64_t *next,
 	       struct batch **b, struct err *err) MUST_CHECK;
 
 /*
+ * The same, with all that is known of the record: in, *record has the position;
+ * out, it has the record, whose batch is a reference for the caller.
+ */
+int spool_read_record(struct spool *s, struct spool_record *record,
+		      struct err *err) MUST_CHECK;
+
+/*
  * Says that all records before `position` are no longer needed. Whole segments
  * go once a checkpoint that says so is durable.
  */
