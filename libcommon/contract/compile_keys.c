@@ -174,6 +174,8 @@ void compile_keys(struct compiler *c, const struct source *s, struct model *m)
 		    m->shape.rules[fields[i]].field->mask != CONTRACT_MASK_NONE;
 	m->identity = identity;
 	m->identity_count = n;
+	m->pub.identity = (const uint32_t *)identity;
+	m->pub.identity_count = n;
 }
 
 void compile_unknown(struct compiler *c, const struct source *s,

@@ -76,6 +76,9 @@ struct contract {
 	const char *topic;	   /* eventhub.topic or NULL */
 	const char *table;	   /* lake.table or NULL; no other has it */
 	bool upsert;		   /* lake.mode: "upsert", else "append" */
+	/* Indexes of the fields that say when two events are the same. */
+	const uint32_t *identity;
+	uint32_t identity_count;
 };
 
 /* All that was wrong with a directory: one line each, `file:line: what`, or
