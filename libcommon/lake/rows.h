@@ -18,6 +18,9 @@ struct lake_event {
 	uint32_t bytes;
 	bool flagged; /* may have been delivered before, whenever that was */
 	bool skip;    /* a duplicate: not to be written */
+	bool bad;     /* cannot be written: skip is set too */
+	uint16_t id_bytes;
+	const char *id; /* its identity, as in a batch's index; 0 bytes: none */
 	const struct contract *contract; /* whose names the line has */
 	uint64_t position;		 /* of its record in the log */
 };
@@ -35,6 +38,12 @@ void rows_free(struct rows **r);
 void rows_set(struct rows *r, const struct lake_event *events, size_t count);
 /* The index of the event that failed the last statement, or SIZE_MAX. */
 size_t rows_bad_event(const struct rows *r);
+/*
+ * Whether an event can become a row: what a statement would find out, for one
+ * event. -1 with *err.
+ */
+int rows_check(struct rows *r, const struct lake_event *e,
+	       struct err *err) MUST_CHECK;
 /* Makes them readable as FROM <name>(). */
 int rows_register(struct rows *r, struct duck *d, const char *name,
 		  struct err *err) MUST_CHECK;
