@@ -105,6 +105,7 @@ static void services(struct buf *out)
 		      "  { name = \"collector\"; },\n"
 		      "  { name = \"transformer\"; },\n"
 		      "  { name = \"eventhub-publisher\"; },\n"
+		      "  { name = \"onelake-writer\"; },\n"
 		      "  { name = \"metrics\"; }\n"
 		      ");\n");
 }

@@ -58,9 +58,9 @@ static const struct conf_row link_rows[] = {
 const struct conf_table conf_link_table = {
     .section = "links",
     .doc = "How batches travel between the services. The link \"raw\" goes "
-	   "from the sources to the transformer, \"eventhub\" from there to "
-	   "the publisher. A link that is not written here is { endpoint = "
-	   "\"ipc\"; }.",
+	   "from the sources to the transformer, \"eventhub\" and \"lake\" "
+	   "from there to the publisher and the writer of tables. A link that "
+	   "is not written here is { endpoint = \"ipc\"; }.",
     .rows = link_rows,
     .row_count = sizeof(link_rows) / sizeof(*link_rows),
     .struct_bytes = sizeof(struct link_conf),

@@ -220,7 +220,8 @@ static void read_service(struct loading *l, const config_setting_t *row)
 static void default_services(struct loading *l)
 {
 	static const char *const names[] = {"collector", "transformer",
-					    "eventhub-publisher", "metrics"};
+					    "eventhub-publisher",
+					    "onelake-writer", "metrics"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
 		const struct conf_kind *kind = find_kind(l->kinds, names[i]);

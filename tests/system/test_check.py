@@ -91,13 +91,15 @@ def test_json_has_problems_services_and_contracts(ctl, folder):
                config='pipeline = { contracts = "contracts"; };').json
     assert good["ok"] and good["errors"] == 0 and good["problems"] == []
     assert [s["name"] for s in good["services"]] == [
-        "collector", "transformer", "eventhub-publisher", "metrics"]
+        "collector", "transformer", "eventhub-publisher", "onelake-writer",
+        "metrics"]
     assert good["services"][1]["endpoints"] == ["ipc:///run/weft/raw.0"]
     assert good["contracts"] == [{"name": "visits", "version": 1, "fields": 1}]
 
     bad = ctl("check", "--json", config="""
 pipeline = { contracts = "none"; };
 links = { lake = { endpoint = "ipc"; }; };
+services = ( { name = "metrics"; } );
 collectr = { };
 """)
     assert bad.code == 1
@@ -107,7 +109,7 @@ collectr = { };
     severities = [p["severity"] for p in answer["problems"]]
     assert severities == ["warning", "error", "error"]
     assert answer["problems"][1]["text"].endswith(
-        'weft.conf:4: collectr: unknown key; did you mean "collector"?')
+        'weft.conf:5: collectr: unknown key; did you mean "collector"?')
     assert answer["services"] == [] and answer["contracts"] == []
 
 

@@ -1,0 +1,319 @@
+/*
+ * NAME       onelake-writer - lands events in Delta tables, each once
+ * IN         link lake: mapped batches, in lanes
+ * WORK       appends each batch to its log, acks it once it is on disk, then
+ *            collects what the log has for a while, or up to a size, and gives
+ *            it to a worker, which drops duplicates, makes a Parquet file for
+ *            each table, uploads and commits them
+ * OUT        tables of a lake: a local folder or Azure Blob Storage
+ * GUARANTEE  what was acked is in its table once, also over crashes, lost
+ *            answers and events that were sent again
+ * ON FAILURE of a table: it is tried again, with growing back-off, while the
+ *            others go on; the log holds. An event that cannot become a row
+ *            becomes a dead letter
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "run/run.h"
+#include "run/sink.h"
+#include "services/kinds.h"
+#include "services/onelake-writer/gauges.h"
+#include "services/onelake-writer/tables.h"
+#include "services/onelake-writer/worker.h"
+
+/* After the log could not be read, or a contract set is not here. */
+#define READ_AGAIN_US INT64_C(1000000)
+
+struct writer {
+	struct sink *sink;
+	struct worker *worker;
+	struct job *job; /* that is collected */
+	uint64_t cursor; /* log position read next */
+	int64_t in_work_events;
+	struct loop_timer flush;
+	struct loop_timer read_again;
+	bool waits; /* for a contract set or the log; status says so */
+};
+
+static const struct onelake_writer_conf *conf_of(struct run *run)
+{
+	return run_conf(run);
+}
+
+/* Nothing may come that would make it read again, so a timer does. */
+static void read_later(struct run *run, const struct err *err)
+{
+	struct writer *state = run_state(run);
+	char quoted[LOG_QUOTE_BYTES];
+
+	log_error("read_failed", "retry_ms=%" PRId64 " error=%s",
+		  READ_AGAIN_US / 1000, log_quote(quoted, err->text));
+	run_status(run, err->text);
+	state->waits = true;
+	loop_timer_set(run_loop(run), &state->read_again,
+		       clock_mono_us() + READ_AGAIN_US);
+}
+
+/* Takes the record into the job; false with *err when it cannot be. */
+static bool collect(struct run *run, struct spool_record *record,
+		    struct err *err)
+{
+	const struct onelake_writer_conf *conf = conf_of(run);
+	struct writer *state = run_state(run);
+	uint64_t hash = record->batch->header.contract_set;
+	struct contract_set *set = run_contracts_of(run, hash, err);
+	int64_t late_us = conf->dedup_window - conf->retry_window;
+
+	if (!set) {
+		err_wrap(err,
+			 "waiting for contract set %016" PRIx64
+			 ": copy it from the source's host to "
+			 "<state_dir>/contracts",
+			 hash);
+		batch_unref(&record->batch);
+		return false;
+	}
+	if (!state->job)
+		state->job = job_new();
+	job_add(state->job, record, set, late_us > 0 ? late_us : 0);
+	state->cursor = record->next;
+	return true;
+}
+
+/* Reads what the log has, as far as one job takes it. */
+static void read_log(struct run *run)
+{
+	struct writer *state = run_state(run);
+	size_t most = (size_t)conf_of(run)->flush_size;
+	struct err err;
+	int rc = 1;
+
+	while (!state->job || state->job->bytes < most) {
+		struct spool_record record = {.position = state->cursor};
+
+		rc = sink_read_record(state->sink, &record, &err);
+		if (rc > 0 && !collect(run, &record, &err))
+			rc = -1;
+		if (rc <= 0)
+			break;
+	}
+	if (rc < 0)
+		read_later(run, &err);
+	else if (state->waits)
+		run_status(run, "");
+	state->waits = rc < 0;
+}
+
+/* Whether what is collected should go: full, old, or the end. */
+static bool is_due(struct run *run)
+{
+	const struct onelake_writer_conf *conf = conf_of(run);
+	const struct writer *state = run_state(run);
+
+	return state->job->bytes >= (size_t)conf->flush_size ||
+	       run_draining(run) ||
+	       clock_mono_us() >= state->job->begun_mono_us + conf->flush;
+}
+
+static void pump(struct run *run)
+{
+	struct writer *state = run_state(run);
+
+	read_log(run);
+	if (!state->job || !worker_idle(state->worker))
+		return;
+	if (!is_due(run)) {
+		loop_timer_set(run_loop(run), &state->flush,
+			       state->job->begun_mono_us + conf_of(run)->flush);
+		return;
+	}
+	state->in_work_events = (int64_t)state->job->events;
+	state->job->handed_mono_us = clock_mono_us();
+	worker_give(state->worker, &state->job);
+	/* The next is collected meanwhile. */
+	read_log(run);
+}
+
+static void on_readable(void *arg)
+{
+	pump(arg);
+}
+
+static void on_log_failed(void *arg, const struct err *err)
+{
+	/* sink.c said it in the log; status tells who looks there. */
+	run_status(arg, err->text);
+}
+
+static void on_landed(void *arg, struct job *job)
+{
+	struct run *run = arg;
+	struct writer *state = run_state(run);
+	struct onelake_writer_counters *counters = run_counters(run);
+
+	gauges_landed(counters, job);
+	state->in_work_events = 0;
+	sink_delivered(state->sink, job->end, NULL, 0);
+	job_free(&job);
+	pump(run);
+}
+
+static void on_changed(void *arg)
+{
+	struct run *run = arg;
+	struct writer *state = run_state(run);
+	struct landing_stats now;
+	char status[ERR_TEXT_BYTES + 64];
+
+	landing_get_stats(worker_landing(state->worker), &now);
+	if (state->waits)
+		return;
+	if (now.err.code)
+		snprintf(status, sizeof(status), "%u table%s waiting: %s",
+			 now.waiting, now.waiting == 1 ? "" : "s",
+			 now.err.text);
+	run_status(run, now.err.code ? status : "");
+}
+
+static void on_worker_failed(void *arg, const struct err *err)
+{
+	run_fail(arg, err);
+}
+
+static int open_worker(struct run *run, struct err *err)
+{
+	static const char *const codecs[] = {"zstd", "snappy", "uncompressed"};
+	const struct onelake_writer_conf *conf = conf_of(run);
+	struct writer *state = run_state(run);
+	char log_id[UUID_TEXT_BYTES];
+	char *scratch = xasprintf("%s/scratch", run_state_dir(run));
+	char *lake =
+	    conf->lake
+		? xstrdup(conf->lake)
+		: xasprintf("%s/lake", run_config(run)->pipeline->state_dir);
+	const char *schema = conf->schema ? conf->schema : "";
+	char *root =
+	    xasprintf("%s%s%s", conf->tables, *schema ? "/" : "", schema);
+	const struct landing_options options = {
+	    .url = lake,
+	    .identity_name = conf->identity,
+	    .identity = conf->identity ? conf_find_identity(run_config(run),
+							    conf->identity)
+				       : NULL,
+	    .root = root,
+	    .log_id = uuid_format(sink_log_id(state->sink), log_id),
+	    .scratch = scratch,
+	    .codec = codecs[conf->codec],
+	    .memory_bytes = conf->memory_limit,
+	    .window_us = conf->dedup_window,
+	    .window_bytes = conf->dedup_memory,
+	    .cache_bytes = conf->compare_cache,
+	    .checkpoint_interval = conf->checkpoint_interval,
+	    .retry_first_us = conf->retry_first,
+	    .retry_max_us = conf->retry_max,
+	};
+	const struct worker_events events = {
+	    .landed = on_landed,
+	    .changed = on_changed,
+	    .failed = on_worker_failed,
+	    .arg = run,
+	};
+	int rc =
+	    worker_new(&state->worker, run_loop(run), &options, &events, err);
+
+	free(scratch);
+	free(lake);
+	free(root);
+	return rc;
+}
+
+static int init(struct run *run, struct err *err)
+{
+	struct writer *state = run_state(run);
+	struct onelake_writer_counters *counters = run_counters(run);
+	const struct onelake_writer_conf *conf = conf_of(run);
+	const struct sink_options options = {
+	    .link = run_link(run),
+	    .segment_bytes = conf->segment_size,
+	    .cap_bytes = conf->log_cap,
+	    .cache_bytes = conf->cache_size,
+	    .reserve_bytes = conf->log_reserve,
+	    .commit_interval_us = conf->commit_interval,
+	};
+	const struct sink_events events = {
+	    .readable = on_readable,
+	    .failed = on_log_failed,
+	    .arg = run,
+	};
+	const void *none;
+	size_t bytes;
+
+	counters->failed = counter_family_new("sink_type,error_type");
+	counters->table_rows = counter_family_new("table");
+	state->flush = (struct loop_timer){.fn = on_readable, .arg = run};
+	state->read_again = (struct loop_timer){.fn = on_readable, .arg = run};
+	if (sink_open(&state->sink, run, &options, &events, err) != 0 ||
+	    open_worker(run, err) != 0)
+		return -1;
+	state->cursor = sink_resume_at(state->sink, &none, &bytes);
+	run_ready(run);
+	pump(run);
+	return 0;
+}
+
+static void stats(struct run *run)
+{
+	struct writer *state = run_state(run);
+	struct onelake_writer_counters *counters = run_counters(run);
+
+	gauges_count(counters, worker_landing(state->worker));
+	counters->buffered = state->in_work_events +
+			     (state->job ? (int64_t)state->job->events : 0);
+	sink_get_stats(state->sink, &counters->spool, &counters->bus);
+	counters->backlog_bytes =
+	    (int64_t)(counters->spool.end - counters->spool.first);
+	counters->oldest_us =
+	    counters->spool.oldest_at_us
+		? clock_wall_us() - counters->spool.oldest_at_us
+		: 0;
+}
+
+static bool drain(struct run *run)
+{
+	struct writer *state = run_state(run);
+
+	/* What is there goes at once, young as it may be. */
+	pump(run);
+	return sink_idle(state->sink);
+}
+
+static void fini(struct run *run)
+{
+	struct writer *state = run_state(run);
+	struct onelake_writer_counters *counters = run_counters(run);
+
+	worker_free(&state->worker);
+	job_free(&state->job);
+	sink_close(&state->sink);
+	counter_family_free(&counters->failed);
+	counter_family_free(&counters->table_rows);
+}
+
+static const struct service onelake_writer = {
+    .name = "onelake-writer",
+    .state_bytes = sizeof(struct writer),
+    .init = init,
+    .stats = stats,
+    .drain = drain,
+    .fini = fini,
+};
+
+int main(int argc, char **argv)
+{
+	return run_main(argc, argv, &onelake_writer, &weft_kinds);
+}
