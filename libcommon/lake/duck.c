@@ -72,7 +72,29 @@ static int set_options(duckdb_config config, const struct duck_options *options,
 	return 0;
 }
 
-static int open_database(struct duck *d, duckdb_config config, struct err *err)
+/* Only now, since a configuration without a database cannot hold folders. */
+static int confine(struct duck *d, const struct duck_options *options,
+		   struct err *err)
+{
+	struct buf sql = {0};
+	int rc;
+
+	buf_text(&sql, "SET parquet_metadata_cache = true; "
+		       "SET allowed_directories = [");
+	duck_literal(&sql, options->temp_dir, strlen(options->temp_dir));
+	for (size_t i = 0; options->folders[i]; i++) {
+		buf_char(&sql, ',');
+		duck_literal(&sql, options->folders[i],
+			     strlen(options->folders[i]));
+	}
+	buf_text(&sql, "]; SET enable_external_access = false");
+	rc = duck_run(d, buf_str(&sql), err);
+	buf_free(&sql);
+	return rc;
+}
+
+static int open_database(struct duck *d, duckdb_config config,
+			 const struct duck_options *options, struct err *err)
 {
 	char *why = NULL;
 
@@ -83,6 +105,8 @@ static int open_database(struct duck *d, duckdb_config config, struct err *err)
 	}
 	if (duckdb_connect(d->db, &d->connection) != DuckDBSuccess)
 		return err_set(err, ENOMEM, "cannot connect to DuckDB");
+	if (options->folders && confine(d, options, err) < 0)
+		return -1;
 	return duck_run(
 	    d, "SET TimeZone = 'UTC'; SET lock_configuration = true", err);
 }
@@ -107,7 +131,7 @@ int duck_open(struct duck **d, const struct duck_options *options,
 		goto out;
 	*d = xcalloc(1, sizeof(**d));
 	(*d)->temp_dir = xstrdup(options->temp_dir);
-	result = open_database(*d, config, err);
+	result = open_database(*d, config, options, err);
 	if (result < 0)
 		duck_close(d);
 out:
@@ -123,6 +147,7 @@ void duck_close(struct duck **d)
 	duckdb_close(&(*d)->db);
 	duck_tables_free(*d);
 	free((*d)->temp_dir);
+	free((*d)->missing);
 	free(*d);
 	*d = NULL;
 }
@@ -158,6 +183,7 @@ int duck_fail(struct duck *d, struct err *err, const char *text)
 		bool retriable, fatal;
 	} kinds[] = {
 	    {"No space left on device", ENOSPC, true, false},
+	    {"operations are disabled by configuration", EACCES, false, false},
 	    {"IO Error", EIO, true, false},
 	    {"Out of Memory Error", ENOMEM, true, false},
 	    {"INTERRUPT Error", EINTR, true, false},
@@ -201,14 +227,18 @@ void duck_interrupt(struct duck *d)
 	duckdb_interrupt(d->connection);
 }
 
+static void put_quoted(struct buf *sql, char c)
+{
+	if (c == '\'')
+		buf_char(sql, c);
+	buf_char(sql, c);
+}
+
 void duck_literal(struct buf *sql, const char *text, size_t bytes)
 {
 	buf_char(sql, '\'');
-	for (size_t i = 0; i < bytes; i++) {
-		if (text[i] == '\'')
-			buf_char(sql, '\'');
-		buf_char(sql, text[i]);
-	}
+	for (size_t i = 0; i < bytes; i++)
+		put_quoted(sql, text[i]);
 	buf_char(sql, '\'');
 }
 
@@ -221,4 +251,16 @@ void duck_name(struct buf *sql, const char *name)
 		buf_char(sql, *name);
 	}
 	buf_char(sql, '"');
+}
+
+void duck_path(struct buf *sql, const char *path)
+{
+	buf_char(sql, '\'');
+	for (; *path; path++) {
+		if (*path == '*' || *path == '?' || *path == '[')
+			buf_printf(sql, "[%c]", *path);
+		else
+			put_quoted(sql, *path);
+	}
+	buf_char(sql, '\'');
 }

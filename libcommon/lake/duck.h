@@ -23,6 +23,11 @@ struct duck_options {
 	const char *temp_dir; /* where it spills; made when missing */
 	int64_t memory_bytes; /* its memory_limit, not a cap on RSS */
 	int threads;	      /* 1 by default */
+	/*
+	 * Folders, ended by NULL: files elsewhere than in them and in temp_dir
+	 * are out of reach. NULL: all files can be reached.
+	 */
+	const char *const *folders;
 };
 
 int duck_open(struct duck **d, const struct duck_options *options,
@@ -48,6 +53,24 @@ struct duck_result;
 int duck_query(struct duck *d, const char *sql, struct duck_result **result,
 	       struct err *err) MUST_CHECK;
 void duck_result_free(struct duck_result **result);
+
+/*
+ * A statement of somebody else, which can do nothing but read: one SELECT
+ * (FROM, VALUES, WITH, DESCRIBE, SUMMARIZE, …), or EXPLAIN of one. Functions
+ * that would write or change settings, or run text as SQL, are refused. The
+ * duck should have been opened with `folders`.
+ *
+ * `find` is called with the name of a table that the statement needs and that
+ * is not there: it makes it by duck_run() and returns 0, or -1 with *err. The
+ * name comes without its schema.
+ */
+struct duck_lookup {
+	int (*find)(void *arg, const char *name, struct err *err);
+	void *arg;
+};
+int duck_select(struct duck *d, const char *sql,
+		const struct duck_lookup *lookup, struct duck_result **result,
+		struct err *err) MUST_CHECK;
 uint32_t duck_columns(const struct duck_result *result);
 const char *duck_column_name(const struct duck_result *result, uint32_t i);
 /* DuckDB's name of its type, for people. Owned by the result. */
@@ -71,6 +94,8 @@ const char *duck_string(const struct duck_result *result, uint32_t column,
 /* Appends 'text' as a SQL literal, or "name" as an identifier, quoted. */
 void duck_literal(struct buf *sql, const char *text, size_t bytes);
 void duck_name(struct buf *sql, const char *name);
+/* The same of a file's path for read_parquet(), which takes patterns. */
+void duck_path(struct buf *sql, const char *path);
 
 /*
  * Rows of ours as a table. `fill` puts up to `room` rows into the chunk with

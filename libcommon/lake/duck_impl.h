@@ -15,10 +15,16 @@ struct duck {
 	struct duck_table *tables; /* registered ones, newest first */
 	bool rows_failed;	   /* some table's fill did, with rows_err */
 	struct err rows_err;
+	bool watches;  /* for tables that are missing */
+	char *missing; /* the last that a statement named */
 };
 
 /* Fills *err from what DuckDB says of a failed statement. Returns -1. */
 int duck_fail(struct duck *d, struct err *err, const char *text);
+
+/* Runs a prepared statement, which is taken. As duck_query(). */
+int duck_result_start(struct duck *d, duckdb_prepared_statement statement,
+		      struct duck_result **result, struct err *err) MUST_CHECK;
 
 void duck_tables_free(struct duck *d);
 

@@ -35,14 +35,12 @@ static int read_columns(struct duck_result *r, struct err *err)
 }
 
 /* Rows come while they are read, so that a large result needs no room. */
-static int start(struct duck_result *r, const char *sql, struct err *err)
+static int start(struct duck_result *r, struct err *err)
 {
 	struct duck *d = r->duck;
 	duckdb_pending_result pending = NULL;
 	int bad = 0;
 
-	if (duckdb_prepare(d->connection, sql, &r->statement) != DuckDBSuccess)
-		return duck_fail(d, err, duckdb_prepare_error(r->statement));
 	if (duckdb_pending_prepared_streaming(r->statement, &pending) !=
 	    DuckDBSuccess)
 		bad = duck_fail(d, err, duckdb_pending_error(pending));
@@ -52,17 +50,32 @@ static int start(struct duck_result *r, const char *sql, struct err *err)
 	return bad;
 }
 
-int duck_query(struct duck *d, const char *sql, struct duck_result **result,
-	       struct err *err)
+int duck_result_start(struct duck *d, duckdb_prepared_statement statement,
+		      struct duck_result **result, struct err *err)
 {
 	struct duck_result *r = xcalloc(1, sizeof(*r));
 
 	r->duck = d;
+	r->statement = statement;
 	d->rows_failed = false;
 	*result = r;
-	if (start(r, sql, err) == 0 && read_columns(r, err) == 0)
+	if (start(r, err) == 0 && read_columns(r, err) == 0)
 		return 0;
 	duck_result_free(result);
+	return -1;
+}
+
+int duck_query(struct duck *d, const char *sql, struct duck_result **result,
+	       struct err *err)
+{
+	duckdb_prepared_statement statement;
+
+	*result = NULL;
+	d->rows_failed = false;
+	if (duckdb_prepare(d->connection, sql, &statement) == DuckDBSuccess)
+		return duck_result_start(d, statement, result, err);
+	duck_fail(d, err, duckdb_prepare_error(statement));
+	duckdb_destroy_prepare(&statement);
 	return -1;
 }
 
