@@ -81,6 +81,7 @@ SERVICES := $(shell sed -n 's/^SERVICE.[a-z_]*, "\([a-z-]*\)".*/\1/p' \
 	services/pipeline.def 2>/dev/null)
 PROGRAMS := $(if $(wildcard services/pipelinectl/*.c),$(BUILD)/bin/pipelinectl) \
 	$(if $(wildcard services/supervisor/*.c),$(BUILD)/libexec/weft/weftd) \
+	$(if $(wildcard services/lake/*.c),$(BUILD)/libexec/weft/lake) \
 	$(foreach s,$(SERVICES),$(if $(filter-out %/tables.c,$(wildcard \
 	services/$(s)/*.c)),$(BUILD)/libexec/weft/$(s)))
 
@@ -143,6 +144,7 @@ endef
 $(foreach s,$(SERVICES),$(eval $(call \
 	program_rule,$(BUILD)/libexec/weft/$(s),$(s))))
 $(eval $(call program_rule,$(BUILD)/libexec/weft/weftd,supervisor))
+$(eval $(call program_rule,$(BUILD)/libexec/weft/lake,lake))
 $(eval $(call program_rule,$(BUILD)/bin/pipelinectl,pipelinectl))
 
 $(UNIT): $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(TABLES) $(LIB)

@@ -252,6 +252,12 @@ const struct conf_service *conf_consumer(const struct conf *conf,
 const char *conf_listen(const struct conf_service *service, const char **key);
 
 /*
+ * What a CONF_STRING or CONF_PATH row of the service's section holds, which may
+ * be NULL; NULL too when there is no such row. Borrowed from the configuration.
+ */
+const char *conf_text(const struct conf_service *service, const char *key);
+
+/*
  * The endpoints of instance i of a link's consumer, as ZeroMQ addresses:
  * ipc: "ipc://<run_dir>/<link>.<i>" and "….state"; tcp: port + 2i and port +
  * 2i + 1. Both buffers take 256 bytes.

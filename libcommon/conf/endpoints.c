@@ -92,6 +92,21 @@ const char *conf_listen(const struct conf_service *s, const char **key)
 	return NULL;
 }
 
+const char *conf_text(const struct conf_service *s, const char *key)
+{
+	const struct conf_table *table = s->kind->conf;
+
+	for (size_t i = 0; i < table->row_count; i++) {
+		const struct conf_row *row = &table->rows[i];
+
+		if (strcmp(row->name, key) == 0 &&
+		    (row->type == CONF_STRING || row->type == CONF_PATH))
+			return *(char *const *)((const char *)s->conf +
+						row->offset);
+	}
+	return NULL;
+}
+
 /* Six parameters, because its callers keep the two addresses apart. */
 /* NOLINTNEXTLINE(readability-function-size) */
 int conf_endpoint(const struct conf *conf, const char *link, uint32_t instance,

@@ -17,29 +17,10 @@
 #include "proto/control.h"
 #include "services/pipelinectl/cmd.h"
 #include "services/pipelinectl/control.h"
+#include "services/pipelinectl/libexec.h"
 #include "services/pipelinectl/pipeline.h"
 
 #define REPORT_BYTES (1 << 20)
-
-/* ../libexec/weft beside bin/, as built and as installed. */
-static int find_weftd(char path[PATH_MAX], struct err *err)
-{
-	const char *libexec = getenv("WEFT_LIBEXEC");
-	char self[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-
-	if (n < 0)
-		return err_errno(err, errno, "cannot read /proc/self/exe");
-	self[n] = '\0';
-	if (libexec)
-		n = snprintf(path, PATH_MAX, "%s/weftd", libexec);
-	else
-		n = snprintf(path, PATH_MAX, "%s/../libexec/weft/weftd",
-			     dirname(self));
-	if (n >= PATH_MAX || access(path, X_OK) != 0)
-		return err_errno(err, errno, "cannot execute %s", path);
-	return 0;
-}
 
 static _Noreturn void become_weftd(const char *path, const char *config,
 				   bool daemon)
@@ -259,7 +240,7 @@ int pipeline_start(const struct options *o)
 	struct err err;
 	int fd, rc;
 
-	if (find_weftd(weftd, &err) != 0)
+	if (libexec_find("weftd", weftd, &err) != 0)
 		return control_report(o, &err) == CMD_OK ? CMD_OK : CMD_FAILED;
 	if (o->foreground)
 		become_weftd(weftd, o->config, false);
