@@ -204,3 +204,33 @@ void grid_print(const struct grid *g, bool line, struct buf *out)
 			print_line(g, out);
 	}
 }
+
+uint32_t grid_width(const struct grid *g)
+{
+	uint32_t width = g->columns ? GAP * (g->columns - 1) : 0;
+
+	for (uint32_t i = 0; i < g->columns; i++)
+		width += g->widths[i];
+	return width;
+}
+
+void grid_print_long(const struct grid *g, struct buf *out)
+{
+	uint32_t widest = 0;
+
+	for (uint32_t i = 0; i < g->columns; i++)
+		if (g->cells[i].width > widest)
+			widest = g->cells[i].width;
+	for (size_t row = 1; row <= grid_rows(g); row++) {
+		buf_printf(out, "── row %zu ──\n", row);
+		for (uint32_t i = 0; i < g->columns; i++) {
+			const struct cell *name = &g->cells[i];
+			const struct cell *value = name + row * g->columns;
+
+			buf_append(out, g->text.data + name->at, name->bytes);
+			spaces(out, widest - name->width + GAP);
+			buf_append(out, g->text.data + value->at, value->bytes);
+			buf_char(out, '\n');
+		}
+	}
+}

@@ -27,6 +27,12 @@ void grid_right(struct grid *g, uint32_t column); /* of numbers */
 /* Rows without the titles. */
 size_t grid_rows(const struct grid *g);
 
+/* How many characters wide grid_print() makes it. */
+uint32_t grid_width(const struct grid *g);
+
+/* Appends each row as lines of a title and a value, for what is too wide. */
+void grid_print_long(const struct grid *g, struct buf *out);
+
 /* Appends all complete rows, each a line; `line` draws one below the titles. */
 void grid_print(const struct grid *g, bool line, struct buf *out);
 

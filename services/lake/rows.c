@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include "base/alloc.h"
 #include "services/lake/grid.h"
@@ -184,6 +185,15 @@ static void grid_row(struct printing *p, struct grid *g)
 	}
 }
 
+/* Whether the table would not fit on the terminal that it goes to. */
+static bool is_too_wide(const struct grid *g, FILE *out)
+{
+	struct winsize size;
+
+	return ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col &&
+	       grid_width(g) > size.ws_col && grid_rows(g);
+}
+
 static int print_table(struct printing *p, uint64_t limit,
 		       struct rows_shown *shown, struct err *err)
 {
@@ -203,7 +213,9 @@ static int print_table(struct printing *p, uint64_t limit,
 		grid_row(p, g);
 		shown->count++;
 	}
-	if (more >= 0)
+	if (more >= 0 && is_too_wide(g, p->out))
+		grid_print_long(g, &p->text);
+	else if (more >= 0)
 		grid_print(g, true, &p->text);
 	grid_free(&g);
 	return more < 0 ? -1 : flush(p, err);

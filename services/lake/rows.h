@@ -14,7 +14,8 @@ struct rows_shown {
 };
 
 /*
- * Prints at most `limit` rows (0: all) to `out`: as a table; as JSON, an object
+ * Prints at most `limit` rows (0: all) to `out`: as a table, or row by row when
+ * `out` is a terminal that is too narrow for it; as JSON, an object
  * a line; or as CSV (RFC 4180), where NULL is nothing and "" an empty text. -1
  * with *err when the statement fails on the way, or nobody reads (EPIPE).
  */

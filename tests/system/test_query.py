@@ -3,12 +3,16 @@ the tables that are read here. No pipeline runs."""
 import csv
 import datetime
 import decimal
+import fcntl
 import io
 import json
 import os
+import pty
 import re
 import signal
+import struct
 import subprocess
+import termios
 
 import pyarrow as pa
 import pytest
@@ -173,6 +177,24 @@ def test_a_table_for_people(lake):
     done = lake.good("query", "--json", "--limit", "7", "FROM range(1000)")
     assert len(done.out.splitlines()) == 7
     assert len(lake.query("FROM range(1000)")) == 1000
+
+
+def test_a_narrow_terminal_shows_row_by_row(lake):
+    lake.write("typed", TYPED)
+    lake.pipeline.write_config()
+    for columns, first in ((500, "id  text"), (40, "── row 1 ──")):
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ,
+                    struct.pack("HHHH", 24, columns, 0, 0))
+        done = subprocess.run(
+            [PIPELINECTL, "query", "FROM typed ORDER BY id LIMIT 1", "-c",
+             lake.pipeline.config], env=lake.pipeline.env, stdout=theirs,
+            stderr=subprocess.PIPE, timeout=60, check=False)
+        os.close(theirs)
+        text = os.read(ours, 65536).decode()
+        os.close(ours)
+        assert done.returncode == 0 and text.startswith(first), text
+    assert "\r\ndecimal  99999999999999999999.999999999999999999\r\n" in text
 
 
 def test_partitions_with_special_characters(lake):

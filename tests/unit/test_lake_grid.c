@@ -75,6 +75,34 @@ static void long_cells_are_cut(void **state)
 	expect(g, false, "12345\n1234…\n日本…\n1234…\n");
 }
 
+static void what_is_too_wide_is_shown_row_by_row(void **state)
+{
+	struct grid *g = grid_new(2, 0);
+	struct buf out = {0};
+
+	(void)state;
+	grid_text(g, "a");
+	grid_text(g, "日本");
+	grid_right(g, 0);
+	grid_text(g, "");
+	grid_text(g, "value");
+	grid_text(g, "1");
+	grid_text(g, "NULL");
+	assert_int_equal(grid_width(g), 8);
+	grid_print_long(g, &out);
+	assert_string_equal(buf_str(&out), "── row 1 ──\n"
+					   "a     \n"
+					   "日本  value\n"
+					   "── row 2 ──\n"
+					   "a     1\n"
+					   "日本  NULL\n");
+	buf_free(&out);
+	expect(g, false,
+	       "a  日本\n"
+	       "   value\n"
+	       "1  NULL\n");
+}
+
 static void text_is_made_harmless(void **state)
 {
 	struct grid *g = grid_new(1, 0);
@@ -95,6 +123,7 @@ int main(void)
 	    cmocka_unit_test(columns_are_as_wide_as_their_cells),
 	    cmocka_unit_test(width_is_that_of_a_terminal),
 	    cmocka_unit_test(long_cells_are_cut),
+	    cmocka_unit_test(what_is_too_wide_is_shown_row_by_row),
 	    cmocka_unit_test(text_is_made_harmless),
 	};
 
