@@ -66,6 +66,8 @@ int landing_new(struct landing **landing, const struct landing_options *o,
 		landing_free(&l);
 		return -1;
 	}
+	if (o->archive)
+		l->archive = archive_new(l->store, l->scratch, l->log_id);
 	*landing = l;
 	return 0;
 }
@@ -86,6 +88,7 @@ void landing_free(struct landing **landing)
 	for (size_t i = 0; i < l->line_count; i++)
 		free(l->lines[i]);
 	free(l->lines);
+	archive_free(&l->archive);
 	duck_close(&l->duck);
 	store_close(&l->store);
 	pthread_cond_destroy(&l->wanted);
@@ -143,7 +146,7 @@ static void add_counts(struct table_counts *to, const struct table_counts *c)
 static void publish(struct landing *l)
 {
 	struct table_counts sum = {0};
-	uint32_t waiting = 0;
+	uint32_t waiting = l->archive_failing;
 
 	pthread_mutex_lock(&l->lock);
 	for (size_t i = 0; i < l->table_count; i++) {
@@ -162,22 +165,28 @@ static void publish(struct landing *l)
 	l->options.changed(l->options.arg);
 }
 
-static void note_failure(struct landing_table *lt, const struct err *err)
+/* `what`: a table, or the archive. */
+static void note_failure(struct landing *l, const char *what,
+			 const struct err *err)
 {
-	struct landing *l = lt->landing;
 	char quoted[LOG_QUOTE_BYTES];
 
-	lt->failing = true;
 	if (atomic_load(&l->stop))
 		return;
 	l->failures += err->retriable;
-	log_error("table_failed", "table=%s retriable=%d error=%s", lt->name,
+	log_error("table_failed", "table=%s retriable=%d error=%s", what,
 		  err->retriable, log_quote(quoted, err->text));
 	pthread_mutex_lock(&l->lock);
 	l->stats.failures++;
 	l->stats.err = *err;
 	pthread_mutex_unlock(&l->lock);
 	publish(l);
+}
+
+static void fail(struct landing_table *lt, const struct err *err)
+{
+	lt->failing = true;
+	note_failure(lt->landing, lt->name, err);
 }
 
 static int prepare(struct landing_table *lt, struct err *err)
@@ -212,7 +221,7 @@ static void prepare_next(struct landing_table *lt, struct err *fatal)
 	lt->failing = false;
 	if (prepare(lt, &err) == 0)
 		return;
-	note_failure(lt, &err);
+	fail(lt, &err);
 	if (err.fatal)
 		*fatal = err;
 }
@@ -226,7 +235,7 @@ static void commit(struct landing_table *lt)
 		return;
 	lt->failing = false;
 	if (table_commit(lt->table, &result, &err) != 0)
-		note_failure(lt, &err);
+		fail(lt, &err);
 	else
 		lt->done = result == TABLE_DONE;
 }
@@ -248,6 +257,18 @@ static size_t count_done(const struct landing *l)
 	return done;
 }
 
+/* Behind the tables: what is in the archive twice does no harm. */
+static bool archive(struct landing *l)
+{
+	struct err err;
+
+	l->archive_failing =
+	    l->archive && archive_job(l->archive, l->job, &err) != 0;
+	if (l->archive_failing)
+		note_failure(l, "(the raw archive)", &err);
+	return !l->archive_failing;
+}
+
 /*
  * One round over all that is not done yet: dead letters are prepared last and
  * committed first. True when all is done.
@@ -255,7 +276,7 @@ static size_t count_done(const struct landing *l)
 static bool try_all(struct landing *l, struct err *fatal)
 {
 	struct landing_table *lt;
-	bool sent = false;
+	bool sent = false, all = false;
 
 	l->failures = 0;
 	l->first++;
@@ -270,8 +291,10 @@ static bool try_all(struct landing *l, struct err *fatal)
 	for (size_t i = 0; (lt = nth(l, i)); i++)
 		if (sent || !lt->letters)
 			commit(lt);
+	if (count_done(l) == l->table_count)
+		all = archive(l);
 	publish(l);
-	return count_done(l) == l->table_count;
+	return all;
 }
 
 /* A random part of a wait that doubles from try to try. */
@@ -336,6 +359,8 @@ int landing_run(struct landing *l, struct job *job, struct err *err)
 			wait_for_next(l, tries - 1);
 	}
 	landing_forget(l);
+	if (l->archive)
+		archive_forget(l->archive);
 	if (fatal.code)
 		*err = fatal;
 	return fatal.code ? -1 : !all;

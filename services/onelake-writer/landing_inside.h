@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "services/onelake-writer/archive.h"
 #include "services/onelake-writer/landing.h"
 
 struct landing_table {
@@ -28,6 +29,8 @@ struct landing {
 	struct recent_budget budget;
 	struct landing_table **tables;
 	size_t table_count;
+	struct archive *archive; /* or NULL */
+	bool archive_failing;
 	struct job *job;
 	struct landing_table *letters; /* where dead letters go, or NULL */
 	const struct contract *letter_contract;

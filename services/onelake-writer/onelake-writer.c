@@ -216,6 +216,7 @@ static int open_worker(struct run *run, struct err *err)
 	    .checkpoint_interval = conf->checkpoint_interval,
 	    .retry_first_us = conf->retry_first,
 	    .retry_max_us = conf->retry_max,
+	    .archive = conf->archive,
 	};
 	const struct worker_events events = {
 	    .landed = on_landed,

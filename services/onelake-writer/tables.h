@@ -24,6 +24,7 @@ struct onelake_writer_conf {
 	int64_t dedup_memory;
 	int64_t compare_cache;
 	int64_t checkpoint_interval;
+	bool archive;
 	int64_t segment_size;
 	int64_t log_cap;
 	int64_t log_reserve;

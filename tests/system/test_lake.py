@@ -8,6 +8,7 @@ import contextlib
 import datetime
 import json
 import os
+import pathlib
 import shutil
 from decimal import Decimal
 
@@ -198,6 +199,38 @@ def test_statistics_find_what_a_scan_finds_and_versions_stay(pipeline, lake,
         assert found.num_rows == 1
     assert None not in pa.table(
         table.get_add_actions(flatten=True))["num_records"].to_pylist()
+
+
+def archived(folder):
+    """All events of the archive, with the type and day of their folders."""
+    found = []
+    for path in (folder / "Files/bronze/raw_events").glob(
+            "event_type=*/date=*/*.ndjson.zst"):
+        day = path.parent.name.removeprefix("date=")
+        kind = path.parent.parent.name.removeprefix("event_type=")
+        with pa.input_stream(path, compression="zstd") as f:
+            text = f.read()
+        found += [(json.loads(line), kind, day) for line in text.splitlines()]
+    return found
+
+
+def test_the_raw_archive_has_all_that_the_tables_have(pipeline, lake, load):
+    pipeline.sections["onelake-writer"]["archive"] = True
+    pipeline.start()
+    run = load("--count", 20000, "--bad-share", 0, "--seed", 21)
+    wait_for(lambda: len(run.acknowledged()) > 5000, 60)
+    pipeline.wait_restarted("onelake-writer.0",
+                            pipeline.kill("onelake-writer.0"))
+    run.finish()
+    lake.wait(run.acknowledged())
+    pipeline.stop()
+    found = archived(pathlib.Path(lake.url))
+    assert {event["event_id"] for event, _, _ in found} == \
+        set(run.acknowledged())
+    assert all(event["event_type"] == kind for event, kind, _ in found)
+    days = {datetime.datetime.now(datetime.timezone.utc).date() -
+            datetime.timedelta(days=n) for n in (0, 1)}
+    assert {day for _, _, day in found} <= {str(day) for day in days}
 
 
 # --- each once --------------------------------------------------------------------
