@@ -1,5 +1,5 @@
 /*
- * The raw archive: all events as they came over the bus, as NDJSON under zstd,
+ * The raw archive: all events as they came over the bus, mapped, as NDJSON under zstd,
  * beside the tables. Worker thread.
  *
  *	Files/bronze/raw_events/event_type=<type>/date=<yyyy-mm-dd>/

@@ -29,7 +29,7 @@ struct landing_options {
 	int64_t cache_bytes;
 	int64_t checkpoint_interval;
 	int64_t retry_first_us, retry_max_us;
-	bool archive; /* keep all events as they came, too */
+	bool archive; /* keep all events as they were mapped, too */
 	/* Worker thread: landing_get_stats() has something new to tell. */
 	void (*changed)(void *arg);
 	void *arg;

@@ -52,7 +52,7 @@ static const struct conf_row rows[] = {
      .def = "10",
      .doc = "A checkpoint of a table's log every so many commits."},
     {FIELD(archive, CONF_BOOL), .def = "false",
-     .doc = "Keep all events as they came, too, as "
+     .doc = "Keep all events as they were mapped, too, as "
 	    "Files/bronze/raw_events/event_type=TYPE/date=DAY/*.ndjson.zst of "
 	    "the lake. Each event is there at least once."},
     {FIELD(segment_size, CONF_BYTES), .min = "1MiB", .max = "1GiB",
