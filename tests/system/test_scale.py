@@ -1,5 +1,6 @@
 """`pipelinectl scale`: another number of instances while events come in."""
 
+import concurrent.futures
 import json
 
 import pytest
@@ -46,6 +47,28 @@ def test_nothing_is_lost_or_doubled_under_load(pipeline, load):  # noqa: F811
     assert pipeline.log("collector.0").count("drain_cut_short") == 0
     for label in ("transformer.1", "transformer.2"):
         assert "stopped code=0" in pipeline.log(label), pipeline.log(label)
+
+
+@pytest.mark.parametrize("label", ["collector.0", "transformer.0",
+                                   "eventhub-publisher.0"])
+def test_a_kill_in_between_loses_nothing(pipeline, load, label):  # noqa: F811
+    pipeline.start()
+    run = load("--count", 60000, "--rate", 15000)
+    for instances in (3, 1):
+        before = len(run.acknowledged())
+        wait_for(lambda: len(run.acknowledged()) > before + 2000)
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            under_way = pool.submit(scale, pipeline, "transformer", instances)
+            old = pipeline.kill(label)
+            under_way.result()
+        pipeline.wait_restarted(label, old)
+        assert len(labels(pipeline)) == instances
+    assert run.finish()["accepted"] == 60000
+    found = wait_delivered(pipeline, run.acknowledged())
+    assert set(found) >= set(run.acknowledged())
+    if label != "collector.0":
+        # Only a source that starts anew has to repeat what it had sent.
+        assert len(found) == len(set(found)) == 60000
 
 
 def test_new_instances_get_work(pipeline, load):  # noqa: F811
