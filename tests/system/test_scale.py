@@ -1,11 +1,14 @@
 """`pipelinectl scale`: another number of instances while events come in."""
 
 import concurrent.futures
+import contextlib
 import json
+import socket
 
 import pytest
 
-from conftest import free_port, wait_for
+from common import lasting_port
+from conftest import wait_for
 from test_delivery import (delivered_ids, load,  # noqa: F401 (a fixture)
                            post, wait_delivered)
 
@@ -174,8 +177,18 @@ def test_what_cannot_be_scaled_is_refused(pipeline, arguments, words):
     assert pipeline.topology() == before
 
 
+def four_ports():
+    """The first of four in a row that nobody uses, or None."""
+    first = lasting_port()
+    with contextlib.ExitStack() as held, contextlib.suppress(OSError):
+        for port in range(first, first + 4):
+            one = held.enter_context(socket.socket())
+            one.bind(("127.0.0.1", port))
+        return first
+
+
 def test_ports_of_another_link_are_not_taken(pipeline):
-    port = free_port()
+    port = wait_for(four_ports)
     pipeline.sections["links"] = {
         "raw": {"endpoint": f"tcp://127.0.0.1:{port}", "insecure": True},
         "eventhub": {"endpoint": f"tcp://127.0.0.1:{port + 2}",
