@@ -26,6 +26,8 @@ struct tap {
 	int64_t second_mono_us; /* when the present one began */
 	uint32_t shown;		/* in it */
 	uint64_t left_out;	/* since the last message */
+	uint32_t chosen_count;
+	uint32_t chosen[MOST_A_SECOND]; /* events of the batch at hand */
 };
 
 static int find_endpoint(const struct run *run, char *endpoint, size_t bytes,
@@ -90,9 +92,40 @@ static uint32_t allowance(struct tap *t)
 	return MOST_A_SECOND - t->shown;
 }
 
+/* Begins the message of a stream; false when nobody wants it. */
+static bool begin(struct tap *t, const char *link, const struct batch *b,
+		  uint16_t stream)
+{
+	char name[BATCH_STREAM_NAME_BYTES + 1];
+
+	buf_clear(&t->message);
+	buf_printf(&t->message, CONTROL_TAP_TOPIC, link,
+		   batch_stream(b, stream, name));
+	return bus_tap_wants(t->bus, t->message.data, t->message.used);
+}
+
+/* Chooses of the events that somebody wants as many as may be shown. */
+static void choose(struct tap *t, const char *link, const struct batch *b)
+{
+	uint32_t may = allowance(t);
+	bool wanted[BATCH_MAX_STREAMS];
+
+	for (uint16_t i = 0; i < b->stream_count; i++)
+		wanted[i] = begin(t, link, b, i);
+	t->chosen_count = 0;
+	for (uint32_t i = 0; i < b->header.events; i++) {
+		if (!wanted[b->events[i].stream])
+			continue;
+		if (t->chosen_count < may)
+			t->chosen[t->chosen_count++] = i;
+		else
+			t->left_out++;
+	}
+	t->shown += t->chosen_count;
+}
+
 /* What was not mapped is not masked either: NULL when it cannot be mapped. */
-static struct batch *map_first(struct tap *t, const struct batch *b,
-			       uint32_t events)
+static struct batch *map_chosen(struct tap *t, const struct batch *b)
 {
 	struct err err;
 	struct contract_set *set =
@@ -104,52 +137,48 @@ static struct batch *map_first(struct tap *t, const struct batch *b,
 		t->mapper = mapper_new();
 		t->w = batch_builder_new();
 	}
-	for (uint32_t i = 0; i < events; i++)
-		mapper_event(t->mapper, set, b, i, t->w);
+	for (uint32_t i = 0; i < t->chosen_count; i++) {
+		mapper_event(t->mapper, set, b, t->chosen[i], t->w);
+		t->chosen[i] = i;
+	}
 	return batch_builder_seal(t->w, &b->header);
 }
 
-/* The first `events` events that are of one stream, as one message. */
+/* The chosen events that are of one stream, as one message. */
 static void show_stream(struct tap *t, const char *link, const struct batch *b,
-			uint16_t stream, uint32_t events)
+			uint16_t stream)
 {
-	char name[BATCH_STREAM_NAME_BYTES + 1];
-	uint32_t shown = 0;
+	bool any = false;
 
-	buf_clear(&t->message);
-	buf_printf(&t->message, CONTROL_TAP_TOPIC, link,
-		   batch_stream(b, stream, name));
-	if (!bus_tap_wants(t->bus, t->message.data, t->message.used))
+	if (!begin(t, link, b, stream))
 		return;
 	buf_printf(&t->message, "%" PRIu64 "\n", t->left_out);
-	for (uint32_t i = 0; i < events; i++) {
-		const struct batch_event *e = &b->events[i];
+	for (uint32_t i = 0; i < t->chosen_count; i++) {
+		const struct batch_event *e = &b->events[t->chosen[i]];
 
 		if (e->stream != stream)
 			continue;
-		buf_append(&t->message, b->payload + e->offset, e->bytes + 1);
-		shown++;
+		buf_append(&t->message, b->payload + e->offset,
+			   (size_t)e->bytes + 1);
+		any = true;
 	}
-	if (!shown)
+	if (!any)
 		return;
 	bus_tap_send(t->bus, t->message.data, t->message.used);
-	t->shown += shown;
 	t->left_out = 0;
 }
 
 void tap_show(struct tap *t, const char *link, const struct batch *b)
 {
-	uint32_t may = allowance(t), events = b->header.events;
 	struct batch *mapped = NULL;
 	const struct batch *shown = b;
 
-	if (events > may) {
-		t->left_out += events - may;
-		events = may;
-	}
-	if (events && !(b->header.flags & BATCH_MAPPED))
-		shown = mapped = map_first(t, b, events);
-	for (uint16_t i = 0; shown && events && i < shown->stream_count; i++)
-		show_stream(t, link, shown, i, events);
+	choose(t, link, b);
+	if (!t->chosen_count)
+		return;
+	if (!(b->header.flags & BATCH_MAPPED))
+		shown = mapped = map_chosen(t, b);
+	for (uint16_t i = 0; shown && i < shown->stream_count; i++)
+		show_stream(t, link, shown, i);
 	batch_unref(&mapped);
 }

@@ -62,8 +62,10 @@ def see_one(pipeline, tap_of, make=order):
     return wait_for(seen, what=pipeline.logs)
 
 
+@pytest.mark.parametrize("mapper", ["collector", "transformer"])
 @pytest.mark.parametrize("link", ["raw", "eventhub"])
-def test_events_are_shown_masked(pipeline, tap, link):
+def test_events_are_shown_masked(pipeline, tap, link, mapper):
+    pipeline.sections["collector"]["map"] = mapper
     pipeline.start()
     shown = see_one(pipeline, tap("--link", link))
     assert shown[0]["event_type"] == "order.placed"
