@@ -1,6 +1,6 @@
 /*
- * The raw archive: all events as they came over the bus, mapped, as NDJSON under zstd,
- * beside the tables. Worker thread.
+ * The raw archive: all events as they came over the bus, mapped, as NDJSON
+ *under zstd, beside the tables. Worker thread.
  *
  *	Files/bronze/raw_events/event_type=<type>/date=<yyyy-mm-dd>/
  *		<log id>-<position of the first batch>.ndjson.zst
