@@ -103,6 +103,7 @@ const char *kafka_topic_name(const struct kafka_topic *topic);
 
 struct kafka_header {
 	const char *name;
+	size_t name_bytes;
 	const void *value;
 	size_t bytes;
 };
@@ -122,7 +123,8 @@ struct kafka_message {
 /*
  * Queues a message. Returns 0, or an error for kafka_error_*(), and then there
  * will be no report: kafka_error_is_poison() for a message that is too large,
- * kafka_error_is_full() when the queue is.
+ * kafka_error_is_full() when the queue is, or when messages had better wait for
+ * reports (kafka/rounds.h); then there are some to come.
  */
 int kafka_produce(struct kafka *k, const struct kafka_message *message);
 

@@ -20,7 +20,8 @@ static struct kafka_stream *stream_new(struct kafka_messages *m,
 			   topic);
 	s->topic = kafka_topic(m->kafka, topic);
 	s->version = version;
-	snprintf(s->contract, sizeof(s->contract), "%s/%u", name, version);
+	s->contract_bytes = (size_t)snprintf(s->contract, sizeof(s->contract),
+					     "%s/%u", name, version);
 	if (m->envelope) {
 		buf_text(&s->envelope, "{\"");
 		buf_json_escape(&s->envelope, m->envelope, strlen(m->envelope));
@@ -121,6 +122,9 @@ char *kafka_messages_wrap(struct kafka_messages *m)
 	return lines;
 }
 
+#define HEADER(name, value, bytes) \
+	((struct kafka_header){(name), sizeof(name) - 1, (value), (bytes)})
+
 size_t kafka_messages_headers(const struct kafka_messages *m,
 			      const struct batch_event *e,
 			      const struct kafka_stream *s,
@@ -132,15 +136,14 @@ size_t kafka_messages_headers(const struct kafka_messages *m,
 	if (!m->headers)
 		return 0;
 	if (e->type_bytes)
-		headers[n++] = (struct kafka_header){
-		    "event_type", payload + e->type_offset, e->type_bytes};
-	headers[n++] =
-	    (struct kafka_header){"contract", s->contract, strlen(s->contract)};
+		headers[n++] = HEADER("event_type", payload + e->type_offset,
+				      e->type_bytes);
+	headers[n++] = HEADER("contract", s->contract, s->contract_bytes);
 	if (e->id_bytes)
-		headers[n++] = (struct kafka_header){
-		    "event_id", payload + e->id_offset, e->id_bytes};
+		headers[n++] =
+		    HEADER("event_id", payload + e->id_offset, e->id_bytes);
 	if (*m->trace)
-		headers[n++] = (struct kafka_header){"trace_id", m->trace,
-						     sizeof(m->trace) - 1};
+		headers[n++] =
+		    HEADER("trace_id", m->trace, sizeof(m->trace) - 1);
 	return n;
 }

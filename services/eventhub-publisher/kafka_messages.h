@@ -16,6 +16,7 @@ struct kafka_stream {
 	struct kafka_topic *topic;
 	uint16_t version;
 	char contract[BATCH_STREAM_NAME_BYTES + 8]; /* "order/1" */
+	size_t contract_bytes;
 	struct buf envelope; /* {"stream":"order", or empty */
 };
 
