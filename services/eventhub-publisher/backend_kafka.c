@@ -19,26 +19,15 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/buf.h"
-#include "base/clock.h"
 #include "base/log.h"
 #include "services/eventhub-publisher/backend.h"
-#include "services/eventhub-publisher/deadletters.h"
+#include "services/eventhub-publisher/kafka_letters.h"
 #include "services/eventhub-publisher/kafka_messages.h"
+#include "services/eventhub-publisher/kafka_slots.h"
 #include "services/eventhub-publisher/kafka_target.h"
 
-#define SLOTS		  512
 #define IN_FLIGHT_BYTES	  (32u << 20)
 #define MIN_REQUEST_BYTES (16 << 10)
-
-struct slot {
-	struct batch *batch;
-	uint64_t next;
-	char *lines;	   /* of all events with their envelope, or NULL */
-	size_t line_at;	   /* of the next event in lines */
-	uint32_t produced; /* events handed to the producer */
-	uint32_t left;	   /* events that are not delivered */
-};
 
 struct kafka_backend {
 	struct loop *loop;
@@ -47,13 +36,10 @@ struct kafka_backend {
 	struct loop_hook hook;
 	struct kafka_target target;
 	struct kafka_messages messages;
-	int64_t queue_messages, dead_letter_cap;
+	struct kafka_letters letters;
+	struct kafka_slots slots;
+	int64_t queue_messages;
 	struct kafka *kafka;
-	char *letters_dir;
-	struct deadletters *letters; /* NULL before the first */
-	struct slot slots[SLOTS];
-	uint32_t first, count;
-	uint32_t filling; /* of count, the first not wholly produced */
 	int64_t in_flight;
 	size_t in_flight_bytes;
 	uint64_t alone_until; /* log position, 0 = requests as usual */
@@ -63,31 +49,6 @@ struct kafka_backend {
 	uint64_t retries;
 	struct err err;
 };
-
-/* What an ended producer may still read. */
-struct loan {
-	struct batch *batches[SLOTS];
-	char *lines[SLOTS];
-	uint32_t count;
-};
-
-static struct slot *slot_at(struct kafka_backend *k, uint32_t i)
-{
-	return &k->slots[(k->first + i) % SLOTS];
-}
-
-static void *opaque_of(const struct kafka_backend *k, const struct slot *slot,
-		       uint32_t event)
-{
-	return (void *)(((uintptr_t)(slot - k->slots) << 16) | event);
-}
-
-static struct slot *slot_of(struct kafka_backend *k, const void *opaque,
-			    uint32_t *event)
-{
-	*event = (uint32_t)(uintptr_t)opaque & 0xffff;
-	return &k->slots[(uintptr_t)opaque >> 16];
-}
 
 static void fill(struct kafka_backend *k);
 
@@ -109,7 +70,7 @@ static void on_stored(void *arg, void *const *opaques, size_t count)
 
 	k->counters->dead_letters += count;
 	for (size_t i = 0; i < count; i++)
-		slot_of(k, opaques[i], &event)->left--;
+		kafka_slots_of(&k->slots, opaques[i], &event)->left--;
 	fill(k);
 }
 
@@ -118,56 +79,21 @@ static void on_letters_failed(void *arg, const struct err *err)
 	fail(arg, err);
 }
 
-static int open_letters(struct kafka_backend *k)
-{
-	struct deadletters_events events = {on_stored, on_letters_failed, k};
-	struct err err;
-
-	if (k->letters)
-		return 0;
-	if (deadletters_open(&k->letters, k->loop, k->letters_dir,
-			     k->dead_letter_cap, &events, &err) == 0)
-		return 0;
-	fail(k, &err);
-	return -1;
-}
-
-/* The event stays as it is, at the end of the line. */
-static void put_letter(struct kafka_backend *k, struct slot *slot,
+static void put_letter(struct kafka_backend *k, struct kafka_slot *slot,
 		       uint32_t event, int error)
 {
-	const struct batch *b = slot->batch;
-	const struct batch_event *e = &b->events[event];
-	const struct kafka_stream *s = kafka_messages_stream(&k->messages, e);
-	char now[CLOCK_TEXT_BYTES], received[CLOCK_TEXT_BYTES];
-	struct buf line = {0};
+	struct kafka_letter letter = {
+	    .batch = slot->batch,
+	    .event = event,
+	    .stream = kafka_messages_stream(&k->messages,
+					    &slot->batch->events[event]),
+	    .error = error,
+	    .opaque = kafka_slots_opaque(&k->slots, slot, event),
+	};
+	struct err err;
 
-	if (open_letters(k) != 0)
-		return;
-	buf_printf(&line, "{\"code\":\"%s\",\"reason\":\"",
-		   kafka_error_name(error));
-	buf_json_escape(&line, kafka_error_text(error),
-			strlen(kafka_error_text(error)));
-	buf_printf(&line,
-		   "\",\"stage\":\"%s\",\"stream\":\"%s\",\"version\":%u,"
-		   "\"topic\":\"%s\",\"bytes\":%u,\"received_at\":\"%s\","
-		   "\"failed_at\":\"%s\",\"event\":",
-		   k->target.section, s->name, s->version,
-		   kafka_topic_name(s->topic), e->bytes,
-		   clock_format(b->header.created_at_us, received),
-		   clock_format(clock_wall_us(), now));
-	buf_append(&line, b->payload + e->offset, e->bytes);
-	buf_char(&line, '}');
-	log_error(
-	    "event_dead_lettered",
-	    "stream=%s topic=%s bytes=%u error=%s dir=%s "
-	    "action=\"it is kept there; raise max_message and the topic's "
-	    "max.message.bytes if such events are wanted\"",
-	    s->name, kafka_topic_name(s->topic), e->bytes,
-	    kafka_error_name(error), k->letters_dir);
-	deadletters_put(k->letters, line.data, line.used,
-			opaque_of(k, slot, event));
-	buf_free(&line);
+	if (kafka_letters_put(&k->letters, &letter, &err) != 0)
+		fail(k, &err);
 }
 
 static void count_failure(struct kafka_backend *k, int error)
@@ -184,11 +110,11 @@ static bool has_room(const struct kafka_backend *k)
 {
 	return k->in_flight < k->queue_messages &&
 	       k->in_flight_bytes < IN_FLIGHT_BYTES &&
-	       !(k->letters && deadletters_full(k->letters));
+	       !kafka_letters_full(&k->letters);
 }
 
 /* False when it has to be tried again later, if ever. */
-static bool produce_one(struct kafka_backend *k, struct slot *slot)
+static bool produce_one(struct kafka_backend *k, struct kafka_slot *slot)
 {
 	const struct batch *b = slot->batch;
 	const struct batch_event *e = &b->events[slot->produced];
@@ -203,7 +129,7 @@ static bool produce_one(struct kafka_backend *k, struct slot *slot)
 	    .key_bytes = e->key_bytes,
 	    .headers = headers,
 	    .header_count = kafka_messages_headers(&k->messages, e, s, headers),
-	    .opaque = opaque_of(k, slot, slot->produced),
+	    .opaque = kafka_slots_opaque(&k->slots, slot, slot->produced),
 	};
 	int error = kafka_produce(k->kafka, &m);
 	struct err err;
@@ -231,8 +157,9 @@ static bool produce_one(struct kafka_backend *k, struct slot *slot)
 
 static void fill(struct kafka_backend *k)
 {
-	while (!k->failed && !k->restart && k->filling < k->count) {
-		struct slot *slot = slot_at(k, k->filling);
+	while (!k->failed && !k->restart && k->slots.filling < k->slots.count) {
+		struct kafka_slot *slot =
+		    kafka_slots_at(&k->slots, k->slots.filling);
 		uint32_t events = slot->batch->header.events;
 
 		if (k->alone_until && slot->next > k->alone_until)
@@ -245,7 +172,7 @@ static void fill(struct kafka_backend *k)
 			;
 		if (slot->produced < events)
 			return;
-		k->filling++;
+		k->slots.filling++;
 	}
 }
 
@@ -253,20 +180,18 @@ static bool kafka_backend_produce(void *backend, struct batch *b, uint64_t next)
 {
 	struct kafka_backend *k = backend;
 
-	if (k->failed || k->restart || k->count == SLOTS ||
-	    k->filling < k->count)
+	if (k->failed || k->restart || k->slots.count == KAFKA_SLOTS ||
+	    k->slots.filling < k->slots.count)
 		return false;
-	*slot_at(k, k->count) = (struct slot){
-	    .batch = batch_ref(b), .next = next, .left = b->header.events};
-	k->count++;
+	kafka_slots_add(&k->slots, b, next);
 	fill(k);
 	return true;
 }
 
 /* ---- what the producer says ---- */
 
-static void on_bad(struct kafka_backend *k, struct slot *slot, uint32_t event,
-		   int error)
+static void on_bad(struct kafka_backend *k, struct kafka_slot *slot,
+		   uint32_t event, int error)
 {
 	const struct batch *b = slot->batch;
 	const struct batch_event *e = &b->events[event];
@@ -302,7 +227,8 @@ static void on_reported(void *arg, const struct kafka_report *reports,
 
 	for (size_t i = 0; i < count; i++) {
 		uint32_t event;
-		struct slot *slot = slot_of(k, reports[i].opaque, &event);
+		struct kafka_slot *slot =
+		    kafka_slots_of(&k->slots, reports[i].opaque, &event);
 
 		k->in_flight--;
 		k->in_flight_bytes -= slot->batch->events[event].bytes;
@@ -371,38 +297,15 @@ static int open_producer(struct kafka_backend *k, struct err *err)
 	return 0;
 }
 
-static void on_released(void *arg)
-{
-	struct loan *loan = arg;
-
-	for (uint32_t i = 0; i < loan->count; i++) {
-		batch_unref(&loan->batches[i]);
-		free(loan->lines[i]);
-	}
-	free(loan);
-}
-
 static void close_producer(struct kafka_backend *k)
 {
-	struct loan *loan = xcalloc(1, sizeof(*loan));
+	void *loan = kafka_slots_lend(&k->slots);
 
-	for (uint32_t i = 0; i < k->count; i++) {
-		struct slot *slot = slot_at(k, i);
-
-		loan->batches[i] = batch_ref(slot->batch);
-		loan->lines[i] = slot->lines;
-		slot->lines = NULL;
-		slot->line_at = 0;
-		slot->produced = 0;
-		slot->left = slot->batch->header.events;
-	}
-	loan->count = k->count;
-	k->filling = 0;
 	k->in_flight = 0;
 	k->in_flight_bytes = 0;
 	kafka_messages_forget(&k->messages);
-	kafka_close(&k->kafka, on_released, loan);
-	deadletters_free(&k->letters);
+	kafka_close(&k->kafka, kafka_slots_returned, loan);
+	kafka_letters_close(&k->letters);
 }
 
 static void restart(struct kafka_backend *k)
@@ -436,19 +339,15 @@ static uint64_t advance(struct kafka_backend *k)
 {
 	uint64_t position = 0;
 
-	while (k->filling && slot_at(k, 0)->left == 0) {
-		struct slot *slot = slot_at(k, 0);
+	for (;;) {
+		const struct batch *b = kafka_slots_at(&k->slots, 0)->batch;
 
-		position = slot->next;
-		if (k->messages.mapped == slot->batch)
+		if (!kafka_slots_take_done(&k->slots, &position))
+			return position;
+		/* Only compared: another may come to lie where it was. */
+		if (k->messages.mapped == b)
 			kafka_messages_turn(&k->messages, NULL);
-		batch_unref(&slot->batch);
-		free(slot->lines);
-		k->first = (k->first + 1) % SLOTS;
-		k->count--;
-		k->filling--;
 	}
-	return position;
 }
 
 static bool on_turn(void *arg)
@@ -481,7 +380,7 @@ static void destroy(struct kafka_backend *k)
 {
 	kafka_target_free(&k->target);
 	kafka_messages_free(&k->messages);
-	free(k->letters_dir);
+	kafka_letters_free(&k->letters);
 	free(k);
 }
 
@@ -495,7 +394,6 @@ static int kafka_backend_open(void **backend,
 
 	k->loop = options->loop;
 	k->queue_messages = conf->queue_messages;
-	k->dead_letter_cap = conf->dead_letter_cap;
 	k->counters = options->counters;
 	k->events = *events;
 	k->messages = (struct kafka_messages){
@@ -506,12 +404,18 @@ static int kafka_backend_open(void **backend,
 	};
 	if (conf->envelope && *conf->envelope)
 		k->messages.envelope = xstrdup(conf->envelope);
-	k->letters_dir = xasprintf("%s/dead_letters", options->state_dir);
+	k->letters = (struct kafka_letters){
+	    .loop = k->loop,
+	    .dir = xasprintf("%s/dead_letters", options->state_dir),
+	    .cap_bytes = conf->dead_letter_cap,
+	    .events = {on_stored, on_letters_failed, k},
+	};
 	if (kafka_target_read(&k->target, options, err) != 0 ||
 	    open_producer(k, err) != 0) {
 		destroy(k);
 		return -1;
 	}
+	k->letters.section = k->target.section;
 	k->hook = (struct loop_hook){.fn = on_turn, .arg = k};
 	loop_hook_add(k->loop, &k->hook);
 	*backend = k;
@@ -527,8 +431,7 @@ static void kafka_backend_close(void **backend)
 	*backend = NULL;
 	loop_hook_del(k->loop, &k->hook);
 	close_producer(k);
-	while (k->count)
-		batch_unref(&slot_at(k, --k->count)->batch);
+	kafka_slots_clear(&k->slots);
 	destroy(k);
 }
 

@@ -196,7 +196,7 @@ class Kafka(Server):
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes)
         done = subprocess.run(
             self._java("kafka.tools.StorageTool", "format", "-c", self.config,
-                       "-t", cluster.decode().rstrip("=")),
+                       f"--cluster-id={cluster.decode().rstrip('=')}"),
             capture_output=True, text=True, timeout=START_S, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 

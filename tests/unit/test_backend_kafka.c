@@ -2,6 +2,8 @@
  * The kafka backend against librdkafka's mock cluster: what arrives, and what
  * becomes of it when brokers refuse, are gone, or want less.
  * LINK: services/eventhub-publisher/backend_kafka.c
+ * LINK: services/eventhub-publisher/kafka_letters.c
+ * LINK: services/eventhub-publisher/kafka_slots.c
  * LINK: services/eventhub-publisher/kafka_messages.c
  * LINK: services/eventhub-publisher/kafka_target.c
  * LINK: services/eventhub-publisher/deadletters.c
