@@ -232,10 +232,11 @@ valgrind: ## unit tests under valgrind
 demo: ## set up, build, run the pipeline on events, reconcile every count
 	@BUILD=$(BUILD) scripts/demo
 
-bench: ## CPU-seconds per million events of each process
+bench: ## CPU-seconds per million events of each process, and of peers
 	@scripts/bootstrap --tier bench
 	@$(MAKE) -j$(JOBS) BUILD=$(BUILD) all
-	@tests/bench/run --build $(BUILD)
+	@.venv/bin/python tests/bench/run --build $(BUILD)
+	@.venv/bin/python tests/bench/peers/run --build $(BUILD)
 
 bench-contract: $(BUILD)/tests/micro_contract ## CPU time of intake and mapper alone
 	@$<
