@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -186,6 +187,14 @@ static int finish(void **state)
 	free(w->conf.topic);
 	free(w);
 	return rc;
+}
+
+static int64_t cpu_us(void)
+{
+	struct timespec used;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+	return used.tv_sec * INT64_C(1000000) + used.tv_nsec / 1000;
 }
 
 /* ---- what goes in ---- */
@@ -590,6 +599,30 @@ static void test_bad_properties_open_nothing(void **state)
 	w->conf.properties = NULL;
 }
 
+/* librdkafka's thread would poll without a pause for what waits its turn. */
+static void test_waiting_for_a_slow_broker_costs_no_cpu_time(void **state)
+{
+	struct world *w = *state;
+	int64_t began_us, used_us;
+
+	add_batch(w, 0, 10, 10);
+	deliver_all(w);
+	rd_kafka_mock_broker_set_rtt(w->mock, 1, 300);
+	began_us = clock_mono_us();
+	used_us = cpu_us();
+	for (unsigned i = 1; i < 30; i++) {
+		add_batch(w, 10 * i, 10, 10);
+		pump(w);
+		loop_turn(w->loop, 20000);
+	}
+	deliver_all(w);
+	used_us = cpu_us() - used_us;
+	rd_kafka_mock_broker_set_rtt(w->mock, 1, 0);
+	assert_true(clock_mono_us() - began_us > 600000);
+	assert_true(used_us < 200000);
+	assert_int_equal(w->failures, 0);
+}
+
 static void test_closing_with_all_in_flight_lets_go(void **state)
 {
 	struct world *w = *state;
@@ -624,6 +657,7 @@ int main(int argc, char **argv)
 	    T(test_an_outage_is_told_and_outlived),
 	    T(test_what_may_not_be_is_named),
 	    T(test_bad_properties_open_nothing),
+	    T(test_waiting_for_a_slow_broker_costs_no_cpu_time),
 	    T(test_closing_with_all_in_flight_lets_go),
 	};
 
