@@ -109,11 +109,14 @@ int blob_put_if_absent(struct blob_client *c, const char *name,
 		*result = BLOB_EXISTS;
 		return 0;
 	}
+	/* What only something in between says, as 200 or 524, is no refusal. */
+	if (rc == 0 && (c->reply.status < 300 || c->reply.status >= 500))
+		r.doubtful = true;
 	if (rc == 0)
 		blob_refused(c, &r, err);
 	if (!r.doubtful)
 		return -1;
-	/* An earlier try may have made what is there now. */
+	/* This try or an earlier one may have made what is there now. */
 	*result = BLOB_UNKNOWN;
 	return 0;
 }
@@ -331,8 +334,16 @@ static int get_page(const struct listing *l, const char *marker,
 		return -1;
 	if (c->reply.status != 200)
 		return blob_refused(c, &r, err);
-	return blob_page_parse(page, c->reply.body.data, c->reply.body.used,
-			       err);
+	if (blob_page_parse(page, c->reply.body.data, c->reply.body.used,
+			    err) != 0)
+		return -1;
+	/* It would be read for ever. */
+	if (marker && page->marker && strcmp(marker, page->marker) == 0)
+		return err_set(err, EPROTO,
+			       "the listing of %s/%s that the service sent "
+			       "does not go on",
+			       c->place.endpoint, c->place.container);
+	return 0;
 }
 
 /* false when the visitor has seen enough. */

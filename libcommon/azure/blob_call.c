@@ -13,11 +13,12 @@
 #include "base/log.h"
 #include "base/uuid.h"
 
-#define SECOND	     INT64_C(1000000)
-#define FIRST_WAIT   (SECOND / 10)
-#define LONGEST_WAIT (10 * SECOND)
-#define NAP_US	     (SECOND / 10)
-#define MAX_HEADERS  (BLOB_PAIRS + 5)
+#define SECOND	      INT64_C(1000000)
+#define FIRST_WAIT    (SECOND / 10)
+#define LONGEST_WAIT  (10 * SECOND)
+#define LONGEST_ASKED (24 * 3600 * SECOND) /* beyond any deadline */
+#define NAP_US	      (SECOND / 10)
+#define MAX_HEADERS   (BLOB_PAIRS + 5)
 
 void blob_add_query(struct blob_request *r, const char *name, const char *value)
 {
@@ -165,13 +166,20 @@ static bool is_passing(int status)
 static int64_t asked_wait_us(const struct blob_client *c)
 {
 	char value[20];
+	int64_t unit_us = 1000, count;
 
-	if (http_reply_header(&c->reply, "x-ms-retry-after-ms", value,
-			      sizeof(value)))
-		return strtoll(value, NULL, 10) * 1000;
-	if (http_reply_header(&c->reply, "retry-after", value, sizeof(value)))
-		return strtoll(value, NULL, 10) * SECOND;
-	return 0;
+	if (!http_reply_header(&c->reply, "x-ms-retry-after-ms", value,
+			       sizeof(value))) {
+		unit_us = SECOND;
+		if (!http_reply_header(&c->reply, "retry-after", value,
+				       sizeof(value)))
+			return 0;
+	}
+	count = strtoll(value, NULL, 10);
+	if (count <= 0)
+		return 0;
+	return count < LONGEST_ASKED / unit_us ? count * unit_us
+					       : LONGEST_ASKED;
 }
 
 /* Anything between nothing and a bound that doubles, so that many clients do

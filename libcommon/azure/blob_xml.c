@@ -93,6 +93,9 @@ static void XMLCALL on_end(void *arg, const char *name)
 {
 	struct reading *r = arg;
 
+	/* An empty element ends even if reading was stopped at its begin. */
+	if (r->why)
+		return;
 	r->depth--;
 	r->end(r, name);
 	buf_clear(&r->text);

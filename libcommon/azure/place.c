@@ -23,10 +23,21 @@ struct url {
 	struct part path;		/* without the first '/' */
 };
 
+int azure_shown(const char *url)
+{
+	size_t bytes = strcspn(url, "?#;=");
+	const char *sign = memchr(url, '@', bytes);
+	const char *host = strstr(url, "://");
+	const char *user = host && sign && host < sign ? host + 3 : url;
+	const char *colon =
+	    sign ? memchr(user, ':', (size_t)(sign - user)) : NULL;
+
+	return (int)(colon ? (size_t)(colon - url) : bytes);
+}
+
 static int refuse(const struct url *u, struct err *err, const char *why)
 {
-	err_set(err, EINVAL, "%.*s: %s", (int)strcspn(u->text, "?"), u->text,
-		why);
+	err_set(err, EINVAL, "%.*s: %s", azure_shown(u->text), u->text, why);
 	return -1;
 }
 
@@ -294,10 +305,10 @@ static int parse(struct blob_place *p, struct url *u,
 		return -1;
 	if (part_has(u->host, ".fabric.microsoft.com")) {
 		err_set(err, ENOTSUP,
-			"%s: OneLake takes tokens of Microsoft Entra only, "
+			"%.*s: OneLake takes tokens of Microsoft Entra only, "
 			"which this version does not have; use a storage "
 			"account, and a shortcut to it in OneLake",
-			u->text);
+			azure_shown(u->text), u->text);
 		return -1;
 	}
 	if (part_is(u->scheme, "https") || part_is(u->scheme, "http"))

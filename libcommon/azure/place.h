@@ -34,6 +34,12 @@ int blob_place_parse(struct blob_place *place, const char *url,
 		     struct err *err) MUST_CHECK;
 void blob_place_free(struct blob_place *place);
 
+/*
+ * How many of the first bytes of what should be a lake's URL may be told: what
+ * people write there by mistake, connection strings and passwords, is left out.
+ */
+int azure_shown(const char *url);
+
 /* Appends text percent-encoded for a URL: all but unreserved characters, and
  * '/' unless it is a query's. */
 void azure_encode(struct buf *out, const char *text, bool query);

@@ -40,6 +40,7 @@ struct running {
 	int64_t moved_mono_us; /* when bytes last went either way */
 	curl_off_t moved;      /* how many had by then */
 	int attempts;	       /* requests begun on a connection */
+	bool cut;	       /* the rest of a refusal was of no use */
 	int code;	       /* why we ended it, or 0 */
 	const char *why;
 };
@@ -164,10 +165,16 @@ static size_t take_body(char *data, size_t size, size_t count, void *arg)
 			return bytes;
 		return give_up(r, errno, "cannot write what was received");
 	}
-	if (r->reply->body.used + bytes > r->call->limit)
+	if (r->reply->body.used + bytes <= r->call->limit) {
+		buf_append(&r->reply->body, data, bytes);
+		return bytes;
+	}
+	if (status < 300)
 		return give_up(r, EFBIG, "the answer is longer than its limit");
-	buf_append(&r->reply->body, data, bytes);
-	return bytes;
+	/* The status is what counts, however long a proxy's page is. */
+	r->cut = true;
+	buf_append(&r->reply->body, data, r->call->limit - r->reply->body.used);
+	return 0;
 }
 
 /* Before each request on a connection, also one that is sent again. */
@@ -397,7 +404,7 @@ int http_call(struct http_client *c, const struct http_call *call,
 	curl_slist_free_all(headers);
 	if (r.attempts)
 		reply->sent = r.attempts > 1 ? HTTP_SENT_TWICE : HTTP_SENT;
-	if (result != CURLE_OK || r.code)
+	if ((result != CURLE_OK && !r.cut) || r.code)
 		return failed(c, &r, result, err);
 	curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
 	reply->status = (int)status;

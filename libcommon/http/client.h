@@ -40,8 +40,9 @@ struct http_call {
 	int64_t body_at, body_bytes;
 	/*
 	 * Where the body of the reply goes: into reply->body, at most `limit`
-	 * bytes; or if reply_fd is above 0 and the status 200 or 206 it is
-	 * written there, however long.
+	 * bytes (of an answer of status 300 or more the rest is left out); or
+	 * if reply_fd is above 0 and the status 200 or 206 it is written there,
+	 * however long.
 	 */
 	size_t limit;
 	int reply_fd;

@@ -33,6 +33,10 @@ static const struct owned {
     {"statistics.interval.ms", "gauges and status rest on it"},
     {"builtin.features", "it only tells what there is"},
     {"plugin.library.paths", "it would load code"},
+    {"ssl.engine.location", "it would load code"},
+    {"delivery.report.only.error", "what is delivered is told by it"},
+    {"batch.num.messages", "what is too large is found one by one"},
+    {"batch.size", "use the key \"max_message\""},
 };
 
 /* A configuration in the making; the first refusal sticks. */
@@ -120,6 +124,9 @@ static void set_network(struct settings *s, const struct kafka_options *o)
 
 static const char *why_owned(const char *name)
 {
+	/* librdkafka takes properties of topics with this in front, too. */
+	if (strncmp(name, "topic.", 6) == 0)
+		name += 6;
 	for (size_t i = 0; i < sizeof(owned) / sizeof(*owned); i++)
 		if (strcmp(owned[i].name, name) == 0)
 			return owned[i].why;

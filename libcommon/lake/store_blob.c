@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "azure/place.h"
 #include "base/alloc.h"
 
 #define FILE_SCHEME "file://"
@@ -213,16 +214,15 @@ static int check_identity(const char *url, const struct blob_options *options,
 		return 0;
 	if (!strstr(url, "://") ||
 	    strncmp(url, FILE_SCHEME, sizeof(FILE_SCHEME) - 1) == 0)
-		return err_set(
-		    err, EINVAL,
-		    "\"%.200s\" is no lake; write file:///FOLDER, or "
-		    "https://ACCOUNT.blob.core.windows.net/CONTAINER"
-		    "/FOLDER with an identity",
-		    url);
+		return err_set(err, EINVAL,
+			       "\"%.*s\" is no lake; write file:///FOLDER, or "
+			       "https://ACCOUNT.blob.core.windows.net/CONTAINER"
+			       "/FOLDER with an identity",
+			       azure_shown(url), url);
 	return err_set(err, EINVAL,
 		       "%.*s needs an identity: the account's key, a shared "
 		       "access signature or a connection string",
-		       (int)strcspn(url, "?"), url);
+		       azure_shown(url), url);
 }
 
 int store_open(struct store **s, const char *url,

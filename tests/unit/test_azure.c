@@ -388,6 +388,11 @@ static void bad_pages_are_refused(void **state)
 	    "<!DOCTYPE x [<!ENTITY a \"aaaa\">]><x>&a;</x>",
 	    "<a><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a></a>",
 	    "<a>\xff</a>",
+	    /* Empty ones end although reading was stopped at their begin. */
+	    "<Name/>",
+	    "<Blob/>",
+	    "<a/>",
+	    "<a><a><a><a><a><a><a><a><a><a><a><a><a><a><a><a><Name/>",
 	};
 	struct blob_page page;
 	struct buf big = {0};
@@ -459,6 +464,39 @@ static void a_lake_is_checked_without_asking_anybody(void **state)
 	store_close(&s);
 }
 
+/* People take a secret for a URL, or put one into it. */
+static void secrets_in_urls_are_not_told(void **state)
+{
+	static const char *const urls[] = {
+	    "DefaultEndpointsProtocol=https;AccountName=acct;"
+	    "AccountKey=hunter2==;EndpointSuffix=core.windows.net",
+	    "BlobEndpoint=https://acct.blob.core.windows.net;"
+	    "SharedAccessSignature=sv=1&sig=hunter2",
+	    "AccountKey=hunter2;BlobEndpoint=https://"
+	    "acct.blob.core.windows.net",
+	    "https://me:hunter2@acct.blob.core.windows.net/lake/x",
+	    "http://me:hunter2@127.0.0.1:10000/acct/lake/x",
+	    "abfss://me:hunter2@acct.dfs.core.windows.net/lake",
+	    "https://acct.blob.core.windows.net/lake/x?sv=1&sig=hunter2",
+	    "https://acct.blob.core.windows.net/lake/x#hunter2",
+	    "me:hunter2@acct.blob.core.windows.net/lake",
+	    "sv=2024&sig=hunter2",
+	};
+	struct conf_identity id = {.type = IDENTITY_ACCOUNT_KEY, .key = KEY};
+	struct blob_options with = {.identity_name = "lake", .identity = &id};
+	struct blob_options without = {0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(urls) / sizeof(*urls); i++) {
+		assert_int_equal(store_check(urls[i], &with, &err), -1);
+		if (strstr(err.text, "hunter2"))
+			fail_msg("%s", err.text);
+		assert_int_equal(store_check(urls[i], &without, &err), -1);
+		if (strstr(err.text, "hunter2"))
+			fail_msg("%s", err.text);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -474,6 +512,7 @@ int main(void)
 	    cmocka_unit_test(bad_pages_are_refused),
 	    cmocka_unit_test(the_message_of_an_error_is_found),
 	    cmocka_unit_test(a_lake_is_checked_without_asking_anybody),
+	    cmocka_unit_test(secrets_in_urls_are_not_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

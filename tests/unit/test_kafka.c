@@ -85,6 +85,18 @@ static void test_properties_come_last_and_are_checked(void **state)
 	    {" enable.idempotence = false", "enable.idempotence cannot"},
 	    {"sasl.password=hunter2", "use the key \"password\""},
 	    {"plugin.library.paths=/tmp/x.so", "load code"},
+	    {"ssl.engine.location=/tmp/x.so", "load code"},
+	    {"delivery.report.only.error=true",
+	     "delivery.report.only.error cannot"},
+	    {"batch.num.messages=500", "batch.num.messages cannot be set"},
+	    {"batch.size=500", "use the key \"max_message\""},
+	    {"transactional.id=a", "transactional.id cannot be set"},
+	    {"request.required.acks=1", "cannot be set"},
+	    {"topic.request.required.acks=1", "cannot be set: delivered"},
+	    {"topic.message.timeout.ms=1", "cannot be set: the log holds"},
+	    {"acks\t=\n1", "acks cannot be set"},
+	    {"delivery.timeout.ms=1", "cannot be set"},
+	    {"ACKS=1", "librdkafka: "},
 	};
 	struct kafka_options o = good;
 	rd_kafka_conf_t *conf;
