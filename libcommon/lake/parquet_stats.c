@@ -15,6 +15,7 @@
 
 struct stats {
 	const cJSON *columns;
+	bool cut;	 /* a text of it may end too early, at U+0000 */
 	uint32_t leaves; /* seen so far */
 	struct buf path;
 };
@@ -185,6 +186,8 @@ static bool put_leaf(const struct stats *s, const struct column *c,
 		return false;
 	if (bound == BOUND_NULLS)
 		return put_number(text, out);
+	if (c->type == COLUMN_STRING && bound == BOUND_MAX && s->cut)
+		return false;
 	/* No bound holds for what is not a number. */
 	if (nan && strcmp(nan, "false") != 0)
 		return false;
@@ -230,7 +233,8 @@ void parquet_stats(const struct schema *schema, int64_t rows,
 	static const char *const names[] = {"minValues", "maxValues",
 					    "nullCount"};
 	cJSON *json = cJSON_Parse(columns);
-	struct stats s = {.columns = json};
+	struct stats s = {.columns = json,
+			  .cut = strstr(columns, "\\u0000") != NULL};
 
 	buf_printf(out, "{\"numRecords\":%" PRId64, rows);
 	for (int i = 0; i < 3; i++) {

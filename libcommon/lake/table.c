@@ -259,20 +259,25 @@ int table_prepare(struct table *t, const struct table_range *range,
 	return 0;
 }
 
+/* Rows that were prepared are in the table, or soon may be. */
+static void remember(struct table *t)
+{
+	for (size_t i = 0; i < t->range.count && t->hashes; i++)
+		if (!t->range.events[i].skip && t->hashes[i])
+			recent_add(t->recent, t->hashes[i],
+				   t->range.last_at_us);
+}
+
 /* The range is in the table. */
 static void finish(struct table *t)
 {
+	remember(t);
 	for (size_t i = 0; i < t->range.count && t->hashes; i++) {
 		const struct lake_event *e = &t->range.events[i];
 
-		if (!e->skip) {
-			if (t->hashes[i])
-				recent_add(t->recent, t->hashes[i],
-					   t->range.last_at_us);
-		} else if (!e->bad && (t->txn_from < 0 ||
-				       e->position >= (uint64_t)t->txn_from)) {
+		if (e->skip && !e->bad &&
+		    (t->txn_from < 0 || e->position >= (uint64_t)t->txn_from))
 			t->counts.duplicates++;
-		}
 	}
 	table_drop(t);
 }
@@ -321,11 +326,15 @@ static void settle(struct table *t, enum delta_result settled, bool mine,
 	}
 	if (passed > 0)
 		t->counts.conflicts += (uint64_t)passed;
-	*result = settled == DELTA_MOVED ? TABLE_MOVED : TABLE_DONE;
-	if (*result == TABLE_DONE)
+	/* Another attempt at the same range may have had fewer events that no
+	 * position tells of. */
+	*result = mine && settled != DELTA_MOVED ? TABLE_DONE : TABLE_MOVED;
+	if (*result == TABLE_DONE) {
 		finish(t);
-	else
+	} else {
+		remember(t);
 		table_drop(t);
+	}
 }
 
 static int write_commit(struct table *t, enum table_result *result,

@@ -176,7 +176,8 @@ static bool may_hold(const struct delta_file *f, const struct bounds *b)
 	bool may = true;
 	cJSON *stats;
 
-	if (!b->column || !f->stats)
+	/* cJSON's texts end at U+0000. */
+	if (!b->column || !f->stats || strstr(f->stats, "\\u0000"))
 		return true;
 	stats = cJSON_Parse(f->stats);
 	if (stats && bound_of(stats, "minValues", b->column, &least) &&

@@ -16,6 +16,9 @@ struct scripted {
 	int lose_commits; /* so many are made, and not answered for */
 	int fail_commits; /* so many fail for sure */
 	int fail_uploads;
+	int delay_commits; /* so many get lost, the first comes late */
+	char *late_name;   /* … before the next that does not */
+	struct buf late;
 	int uploads, removes;
 };
 
@@ -35,6 +38,22 @@ static int put_if_absent(struct store *s, const char *name, const void *data,
 		err->retriable = true;
 		return -1;
 	}
+	if (is_commit(name) && x->delay_commits > 0) {
+		x->delay_commits--;
+		if (!x->late_name) {
+			x->late_name = xstrdup(name);
+			buf_append(&x->late, data, bytes);
+		}
+		*result = STORE_UNKNOWN;
+		err_set(err, ETIMEDOUT, "delayed");
+		err->retriable = true;
+		return 0;
+	}
+	if (is_commit(name) && x->late_name)
+		assert_int_equal(store_put_if_absent(x->real, x->late_name,
+						     x->late.data, x->late.used,
+						     result, err),
+				 0);
 	if (store_put_if_absent(x->real, name, data, bytes, result, err) != 0)
 		return -1;
 	if (is_commit(name) && x->lose_commits > 0) {
@@ -523,6 +542,39 @@ static void test_events_without_a_position_land_behind_the_table(void **state)
 	end(&x);
 }
 
+/*
+ * A commit is lost, more is found for its range, and as that is committed the
+ * lost one arrives: it does not have what was found.
+ */
+static void test_a_late_commit_does_not_stand_for_more(void **state)
+{
+	enum table_result result = TABLE_DONE;
+	struct fixture x;
+
+	(void)state;
+	begin(&x);
+	add(&x, 10, "a", "");
+	land(&x, 20);
+	add(&x, 20, "b", "");
+	must_prepare(&x, 30);
+	x.x.delay_commits = 3;
+	assert_int_equal(table_commit(x.table, &result, &x.f.err), -1);
+	assert_true(x.f.err.retriable);
+	add(&x, TABLE_NO_POSITION, "found", "")->flagged = true;
+	must_prepare(&x, 30);
+	assert_int_equal(table_commit(x.table, &result, &x.f.err), 0);
+	assert_int_equal(result, TABLE_MOVED);
+	land(&x, 30);
+	expect(&x, "a b found");
+	/* What the late one has is still known. */
+	add(&x, 40, "b", "");
+	land(&x, 50);
+	expect(&x, "a b found");
+	free(x.x.late_name);
+	buf_free(&x.x.late);
+	end(&x);
+}
+
 static void test_identities_of_numbers_are_compared_as_numbers(void **state)
 {
 	struct fixture x;
@@ -592,6 +644,7 @@ int main(void)
 	    cmocka_unit_test(test_new_columns_come_and_changed_ones_stop_it),
 	    cmocka_unit_test(
 		test_events_without_a_position_land_behind_the_table),
+	    cmocka_unit_test(test_a_late_commit_does_not_stand_for_more),
 	    cmocka_unit_test(
 		test_identities_of_numbers_are_compared_as_numbers),
 	    cmocka_unit_test(test_checkpoints_are_written),
