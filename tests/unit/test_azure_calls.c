@@ -261,6 +261,30 @@ static void a_listing_goes_on(void **state)
 	buf_free(&answers[0]);
 }
 
+static void half_an_answer_is_none(void **state)
+{
+	struct buf answers[] = {
+	    text_of("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{}\n"),
+	    text_of("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n"
+		    "Connection: close\r\n\r\n{}\n"),
+	    text_of("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
+		    "Connection: close\r\n\r\n3\r\n{}\n\r\n0\r\n\r\n")};
+	struct buf data = {0};
+
+	(void)state;
+	begin(answers, 3);
+	assert_int_equal(blob_get(client, "a", NULL, 100, &data, &err), -1);
+	assert_int_equal(err.code, EPROTO);
+	assert_int_equal(data.used, 0);
+	assert_int_equal(blob_get(client, "a", NULL, 100, &data, &err), 0);
+	assert_string_equal(buf_str(&data), "{}\n");
+	assert_int_equal(service.asked, 3);
+	end();
+	buf_free(&data);
+	for (int i = 0; i < 3; i++)
+		buf_free(&answers[i]);
+}
+
 static void a_created_blob_is_created(void **state)
 {
 	struct buf answers[] = {text_of(CREATED), text_of(EXISTS)};
@@ -286,6 +310,7 @@ int main(void)
 	    cmocka_unit_test(a_long_page_is_an_answer_all_the_same),
 	    cmocka_unit_test(nobody_waits_for_ever),
 	    cmocka_unit_test(a_listing_goes_on),
+	    cmocka_unit_test(half_an_answer_is_none),
 	};
 
 	alarm(60);
