@@ -1,14 +1,18 @@
 #include "contract/compile.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 #include "base/alloc.h"
 #include "base/text.h"
+#include "proto/batch.h"
 
-#define MAX_DOC_BYTES 4096
+#define MAX_DOC_BYTES	4096
+#define MAX_TOPIC_BYTES 249 /* as in Kafka */
 
 static const struct known_key contract_keys[] = {
     {"name", CONFIG_TYPE_STRING, false},
@@ -81,6 +85,31 @@ static void compile_lake(struct compiler *c, const struct source *s,
 		m->pub.table = set_text(c->set, table, strlen(table));
 }
 
+/* What Kafka takes, and the mark where the stream's name goes. */
+static bool check_topic(struct compiler *c, const config_setting_t *at,
+			const char *topic)
+{
+	static const char mark[] = "<stream>";
+	const char *found = strstr(topic, mark);
+	size_t bytes = strlen(topic);
+
+	if (found)
+		bytes += BATCH_STREAM_NAME_BYTES;
+	for (const char *t = topic; *t; t++) {
+		if (t == found)
+			t += sizeof(mark) - 2;
+		else if (!isalnum((unsigned char)*t) && !strchr("._-", *t))
+			bytes = 0;
+	}
+	if (bytes && bytes <= MAX_TOPIC_BYTES)
+		return true;
+	report_error(c, at,
+		     "eventhub.topic has 1 to %d letters, digits, '.', '_' "
+		     "and '-', and at most one \"<stream>\"",
+		     MAX_TOPIC_BYTES);
+	return false;
+}
+
 static void compile_sinks(struct compiler *c, const struct source *s,
 			  struct model *m)
 {
@@ -91,8 +120,10 @@ static void compile_sinks(struct compiler *c, const struct source *s,
 		    setting_text(config_setting_get_member(hub, "topic"));
 
 		check_keys(c, hub, "eventhub", eventhub_keys);
-		m->pub.topic =
-		    topic ? set_text(c->set, topic, strlen(topic)) : NULL;
+		if (topic &&
+		    check_topic(c, config_setting_get_member(hub, "topic"),
+				topic))
+			m->pub.topic = set_text(c->set, topic, strlen(topic));
 	}
 	compile_lake(c, s, m);
 }

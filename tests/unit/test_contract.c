@@ -291,6 +291,13 @@ static void keys_of_a_contract_are_checked(void **state)
 	     "1: mode = \"upsert\" needs both key and order"},
 	    {KEYS("identity = [\"a\"]; lake = { mode = \"x\"; };"),
 	     "1: \"mode\" must be one of \"append\", \"upsert\", not \"x\""},
+	    {KEYS("identity = [\"a\"]; eventhub = { topic = \"a b\"; };"),
+	     "1: eventhub.topic has 1 to 249 letters"},
+	    {KEYS("identity = [\"a\"]; eventhub = { topic = \"\"; };"),
+	     "1: eventhub.topic has"},
+	    {KEYS("identity = [\"a\"]; eventhub = { topic = "
+		  "\"<stream><stream>\"; };"),
+	     "1: eventhub.topic has"},
 	    {KEYS("identity = [\"a\"]; lake = { table = \"a b\"; };"),
 	     "1: table \"a b\" must be a lower-case letter or _"},
 	    {KEYS("identity = [\"a\"]; lake = { table = \"Orders\"; };"),
@@ -572,7 +579,8 @@ static void fields_are_inherited_key_by_key(void **state)
 	folder_make(&d);
 	folder_put(&d, "1.conf",
 		   "name = \"root\"; abstract = true; identity = [\"i\"];"
-		   "unknown_fields = \"drop\"; eventhub = { topic = \"x\"; };"
+		   "unknown_fields = \"drop\"; eventhub = { topic = "
+		   "\"x-<stream>.1\"; };"
 		   "fields = ( { name = \"i\"; type = \"string\"; },"
 		   "{ name = \"a\"; type = \"int\"; min = 1; doc = \"A\"; });");
 	folder_put(&d, "2.conf",
@@ -588,7 +596,7 @@ static void fields_are_inherited_key_by_key(void **state)
 	c = contract_set_at(set, 0);
 	assert_string_equal(c->name, "leaf");
 	assert_string_equal(c->file, "3.conf");
-	assert_string_equal(c->topic, "x");
+	assert_string_equal(c->topic, "x-<stream>.1");
 	assert_int_equal(c->version, 3);
 	assert_int_equal(c->field_count, 3);
 	assert_string_equal(c->fields[1].name, "a");
