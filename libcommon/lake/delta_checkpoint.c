@@ -164,7 +164,7 @@ static int convert(struct delta *t, const struct making *m, struct err *err)
 
 	buf_text(&sql, "COPY (SELECT txn, \"add\", remove, metaData, protocol "
 		       "FROM read_json(");
-	duck_literal(&sql, m->lines_path, strlen(m->lines_path));
+	duck_path(&sql, m->lines_path);
 	/* It reads by buffers of twice the longest line that is allowed. */
 	buf_printf(&sql,
 		   ", format = 'newline_delimited', "
@@ -187,7 +187,7 @@ static int verify(struct delta *t, const struct making *m, struct err *err)
 
 	buf_text(&sql, "SELECT count(*)::BIGINT, "
 		       "count(\"add\".path)::BIGINT FROM read_parquet(");
-	duck_literal(&sql, m->parquet_path, strlen(m->parquet_path));
+	duck_path(&sql, m->parquet_path);
 	buf_char(&sql, ')');
 	rc = duck_query(t->duck, buf_str(&sql), &result, err);
 	if (rc == 0)

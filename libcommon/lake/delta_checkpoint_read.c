@@ -107,7 +107,7 @@ static int find_columns(struct duck *d, const char *path, struct columns *c,
 
 	buf_text(&sql, "SELECT name, coalesce(num_children, 0)::BIGINT FROM "
 		       "parquet_schema(");
-	duck_literal(&sql, path, strlen(path));
+	duck_path(&sql, path);
 	buf_char(&sql, ')');
 	rc = duck_query(d, buf_str(&sql), &result, err);
 	while (rc == 0 && (rc = duck_next(result, err)) == 1) {
@@ -165,7 +165,7 @@ static void select_rows(const struct columns *c, const char *path,
 	buf_text(sql, c->parsed ? "\"add\".stats_parsed.numRecords::BIGINT"
 				: "NULL::BIGINT");
 	buf_text(sql, " AS records FROM read_parquet(");
-	duck_literal(sql, path, strlen(path));
+	duck_path(sql, path);
 	buf_text(sql, ")");
 }
 

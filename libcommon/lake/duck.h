@@ -94,7 +94,7 @@ const char *duck_string(const struct duck_result *result, uint32_t column,
 /* Appends 'text' as a SQL literal, or "name" as an identifier, quoted. */
 void duck_literal(struct buf *sql, const char *text, size_t bytes);
 void duck_name(struct buf *sql, const char *name);
-/* The same of a file's path for read_parquet(), which takes patterns. */
+/* The same of a path for read_parquet() and the like, which take patterns. */
 void duck_path(struct buf *sql, const char *path);
 
 /*

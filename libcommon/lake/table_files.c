@@ -81,7 +81,7 @@ static int add_file(struct table *t, const struct delta_file *file,
 
 	if (rc == 0) {
 		buf_char(list, list->used ? ',' : '[');
-		duck_literal(list, path, strlen(path));
+		duck_path(list, path);
 	}
 	free(path);
 	return rc;

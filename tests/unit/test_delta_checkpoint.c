@@ -500,6 +500,30 @@ static void many_files_and_commits_are_read(void **state)
 	expect_many(commits);
 }
 
+/* DuckDB takes [k] in a path for a pattern, which finds the lake beside. */
+static void a_folder_named_like_a_pattern_is_none(void **state)
+{
+	char *root = xasprintf("%s/la[k]e", dir);
+
+	(void)state;
+	put_version(0, PROTOCOL METADATA ADD("x"));
+	put_version(1, ADD("y"));
+	opens();
+	checkpoints(1);
+	store_close(&store);
+	if (store_open_local(&store, root, &err) != 0)
+		fail_msg("%s", err.text);
+	put_version(0, PROTOCOL METADATA ADD("a"));
+	put_version(1, ADD("b"));
+	opens();
+	checkpoints(1);
+	forget(V("00") ".json");
+	opens();
+	assert_int_equal(delta_version(t), 1);
+	assert_string_equal(live_files(t), "a b");
+	free(root);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, enter, leave)
 
 int main(void)
@@ -507,6 +531,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(a_checkpoint_holds_all_that_its_commits_said),
 	    TEST(the_hint_points_at_it),
+	    TEST(a_folder_named_like_a_pattern_is_none),
 	    TEST(it_is_made_once_an_interval),
 	    TEST(no_dictionaries_are_in_it),
 	    TEST(a_broken_one_is_passed_over),
