@@ -278,11 +278,12 @@ void intake_body(struct intake *in, struct contract_set *set,
 	memset(in->streams, 0, sizeof(in->streams));
 	map_created(in->mapper, request->now_us);
 	memcpy(in->now, in->mapper->created, sizeof(in->now));
+	run.newlines = memchr(request->body, '\r', request->bytes) != NULL;
 	if (request->form == INTAKE_NDJSON) {
 		take_lines(&run);
 		return;
 	}
-	run.newlines = memchr(request->body, '\n', request->bytes) ||
-		       memchr(request->body, '\r', request->bytes);
+	run.newlines =
+	    run.newlines || memchr(request->body, '\n', request->bytes) != NULL;
 	take_whole(&run);
 }

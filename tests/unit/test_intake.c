@@ -546,6 +546,34 @@ static bool seal_each(void *arg)
 	return true;
 }
 
+/* Also of lines: a lone CR ends one for many who read them. */
+static void a_carriage_return_in_a_line_is_left_out(void **state)
+{
+	static const char event[] =
+	    "{\"event_type\":\"order.placed\",\"a\":[1,{\"b\":null}]}\n";
+	uint32_t taken = 0;
+
+	(void)state;
+	for (size_t i = 0; i + 1 < sizeof(event); i++) {
+		char body[sizeof(event) + 1];
+		struct taken *t;
+
+		memcpy(body, event, i);
+		body[i] = '\r';
+		memcpy(body + i + 1, event + i, sizeof(event) - i);
+		t = take_text(set, INTAKE_NDJSON, body);
+		if (t->result.accepted) {
+			char *line = line_of(t->batch, 0);
+
+			assert_null(strpbrk(line, "\r\n"));
+			free(line);
+		}
+		taken += t->result.accepted;
+		taken_free(&t);
+	}
+	assert_true(taken > 10);
+}
+
 static void one_body_may_lie_in_several_batches(void **state)
 {
 	const char *body = "[{\"event_type\":\"order.placed\","
@@ -611,6 +639,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_line_break_anywhere_is_left_out),
+	    cmocka_unit_test(a_carriage_return_in_a_line_is_left_out),
 	    cmocka_unit_test(one_body_may_lie_in_several_batches),
 	    cmocka_unit_test(an_event_keeps_its_bytes_and_is_indexed),
 	    cmocka_unit_test(id_time_and_source_are_assigned_when_missing),
