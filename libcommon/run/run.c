@@ -352,9 +352,17 @@ static void close_all(struct run *run)
 	free(run->name);
 }
 
+/* Once it runs, a service waits for its disk; so it does when it starts. */
+static bool is_of_disk(int code)
+{
+	return code == EIO || code == ENOSPC || code == EDQUOT ||
+	       code == ESTALE;
+}
+
 static int exit_code_of(const struct err *err)
 {
-	return err->retriable ? EX_TEMPFAIL : EX_CONFIG;
+	return err->retriable || is_of_disk(err->code) ? EX_TEMPFAIL
+						       : EX_CONFIG;
 }
 
 int run_main(int argc, char **argv, const struct service *service,

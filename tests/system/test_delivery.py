@@ -448,6 +448,18 @@ def test_no_2xx_without_a_sync(pipeline, disk, fault):
     wait_for(lambda: post(pipeline, ORDER).status_code == 202, WAIT_S)
 
 
+def test_a_service_comes_back_when_its_disk_does(pipeline, disk):
+    pipeline.start()
+    assert post(pipeline, ORDER).status_code == 202
+    disk.set("eio")
+    pipeline.kill("collector.0")
+    wait_for(lambda: "start_failed" in pipeline.log("collector.0"))
+    pipeline.wait_state("collector.0", "backoff")
+    disk.set("ok")
+    pipeline.wait_state("collector.0", "ready")
+    assert post(pipeline, ORDER).status_code == 202
+
+
 @pytest.mark.parametrize("fault", ["dir-eio", "dir-hang"])
 def test_no_2xx_without_the_directory_sync(pipeline, disk, fault):
     pipeline.start()
