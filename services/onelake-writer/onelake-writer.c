@@ -13,6 +13,7 @@
  *            becomes a dead letter
  */
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -161,6 +162,10 @@ static void on_landed(void *arg, struct job *job)
 	sink_delivered(state->sink, job->end, NULL, 0);
 	job_free(&job);
 	pump(run);
+	if (worker_idle(state->worker) && !state->job)
+		/* Nothing comes next: others may need the memory of the last
+		 * jobs, which the allocator would keep. */
+		(void)malloc_trim(0);
 }
 
 static void on_changed(void *arg)
