@@ -6,10 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "azure/place.h"
 #include "base/alloc.h"
-
-#define FILE_SCHEME "file://"
 
 struct remote {
 	struct store store;
@@ -161,21 +158,6 @@ static const struct store_kind kind = {
     .close = close_remote,
 };
 
-/* The folder of a lake becomes a part of each name. */
-static int check_folder(const char *folder, const char *url, struct err *err)
-{
-	char *name = xmemdup0(folder, strlen(folder) ? strlen(folder) - 1 : 0);
-	bool good = !*name || store_is_name(name);
-
-	free(name);
-	if (good)
-		return 0;
-	return err_set(err, EINVAL,
-		       "%s: its folder has an empty part, \".\" or \"..\", or "
-		       "is no UTF-8",
-		       url);
-}
-
 int store_open_blob(struct store **s, const char *url,
 		    const struct blob_options *options, struct err *err)
 {
@@ -183,12 +165,9 @@ int store_open_blob(struct store **s, const char *url,
 	struct remote *r;
 
 	*s = NULL;
-	if (blob_open(&client, url, options, err) != 0)
+	if (store_check(url, options, err) != 0 ||
+	    blob_open(&client, url, options, err) != 0)
 		return -1;
-	if (check_folder(blob_folder(client), url, err) != 0) {
-		blob_close(&client);
-		return -1;
-	}
 	r = xcalloc(1, sizeof(*r));
 	r->store.kind = &kind;
 	r->store.url = xstrdup(url);
@@ -197,55 +176,11 @@ int store_open_blob(struct store **s, const char *url,
 	return 0;
 }
 
-/* The path of a local lake, or NULL when the URL is of another kind. */
-static const char *local_root(const char *url)
-{
-	if (*url == '/')
-		return url;
-	return strncmp(url, FILE_SCHEME "/", sizeof(FILE_SCHEME)) == 0
-		   ? url + sizeof(FILE_SCHEME) - 1
-		   : NULL;
-}
-
-static int check_identity(const char *url, const struct blob_options *options,
-			  struct err *err)
-{
-	if (options->identity)
-		return 0;
-	if (!strstr(url, "://") ||
-	    strncmp(url, FILE_SCHEME, sizeof(FILE_SCHEME) - 1) == 0)
-		return err_set(err, EINVAL,
-			       "\"%.*s\" is no lake; write file:///FOLDER, or "
-			       "https://ACCOUNT.blob.core.windows.net/CONTAINER"
-			       "/FOLDER with an identity",
-			       azure_shown(url), url);
-	return err_set(err, EINVAL,
-		       "%.*s needs an identity: the account's key, a shared "
-		       "access signature or a connection string",
-		       azure_shown(url), url);
-}
-
 int store_open(struct store **s, const char *url,
 	       const struct blob_options *options, struct err *err)
 {
 	*s = NULL;
-	if (local_root(url))
-		return store_open_local(s, local_root(url), err);
-	if (check_identity(url, options, err) != 0)
-		return -1;
+	if (store_url_root(url))
+		return store_open_local(s, store_url_root(url), err);
 	return store_open_blob(s, url, options, err);
-}
-
-int store_check(const char *url, const struct blob_options *options,
-		struct err *err)
-{
-	struct store *s;
-
-	if (local_root(url))
-		return 0;
-	if (check_identity(url, options, err) != 0 ||
-	    store_open_blob(&s, url, options, err) != 0)
-		return -1;
-	store_close(&s);
-	return 0;
 }

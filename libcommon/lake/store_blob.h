@@ -25,7 +25,12 @@ int store_open_blob(struct store **s, const char *url,
 int store_open(struct store **s, const char *url,
 	       const struct blob_options *options, struct err *err) MUST_CHECK;
 
-/* What store_open() would refuse; makes and asks nothing. */
+/* The path of the folder that a URL names, or NULL when it names a container.
+ */
+const char *store_url_root(const char *url);
+
+/* What store_open() would refuse of the URL and the identity; makes and asks
+ * nothing. */
 int store_check(const char *url, const struct blob_options *options,
 		struct err *err) MUST_CHECK;
 

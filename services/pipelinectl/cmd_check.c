@@ -9,6 +9,7 @@
 
 #include "contract/contract.h"
 #include "kafka/kafka.h"
+#include "lake/store_blob.h"
 #include "services/kinds.h"
 #include "services/pipelinectl/cmd.h"
 #include "services/pipelinectl/options.h"
@@ -212,6 +213,29 @@ static void check_properties(struct check *c)
 	}
 }
 
+/* Here for the same reason: no other process needs what reads it. */
+static void check_lakes(struct check *c)
+{
+	for (uint32_t i = 0; c->conf && i < c->conf->service_count; i++) {
+		const struct conf_service *s = &c->conf->services[i];
+		const char *lake = text_of(s, "lake");
+		struct blob_options options = {.identity_name =
+						   text_of(s, "identity")};
+		struct err err;
+
+		if (!lake || !*lake)
+			continue;
+		if (options.identity_name && *options.identity_name)
+			options.identity =
+			    conf_find_identity(c->conf, options.identity_name);
+		if (store_check(lake, &options, &err) == 0)
+			continue;
+		buf_printf(&c->report.lines, "%s: %s.lake: %s\n", shown_path(c),
+			   s->name, err.text);
+		c->errors++;
+	}
+}
+
 int cmd_check(int argc, char **argv)
 {
 	struct check c = {0};
@@ -225,6 +249,7 @@ int cmd_check(int argc, char **argv)
 		c.conf = NULL;
 	check_contracts(&c);
 	check_properties(&c);
+	check_lakes(&c);
 	if (o.json)
 		print_json(&c);
 	else

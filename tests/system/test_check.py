@@ -343,3 +343,26 @@ def test_the_generator_explains_itself_as_a_command(arguments, code):
         text=True, check=False))
     assert done.code == code, done
     assert "--bad-share" in (done.err if code else done.out)
+
+
+@pytest.mark.parametrize("lake, said", [
+    ("ftp://x/y", "needs an identity"),
+    ("lake", "is no lake; write file:///FOLDER"),
+    ("https://shop.blob.core.windows.net/", "container"),
+])
+def test_a_wrong_lake_is_told(ctl, lake, said):
+    identities = ""
+    section = f'lake = "{lake}";'
+    if lake.startswith("https"):
+        identities = ('identities = { store = { type = "account_key"; '
+                      'account = "shop"; key = "c2VjcmV0"; }; };\n')
+        section += ' identity = "store";'
+    config = f"""
+pipeline = {{ contracts = "contracts"; }};
+services = ( {{ name = "collector"; }}, {{ name = "transformer"; }},
+  {{ name = "onelake-writer"; }} );
+onelake-writer = {{ {section} }};
+{identities}"""
+    done = ctl("check", config=config)
+    assert done.code == 1, done
+    assert "onelake-writer.lake: " in done.err and said in done.err
