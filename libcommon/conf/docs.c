@@ -34,8 +34,8 @@ const struct docs_text docs_intro[] = {
      "not the usual one. So a second publisher is `{ name = \"archive\"; "
      "service = \"eventhub-publisher\"; in = \"archive\"; }`, with a section "
      "`archive` of its own. A service that is not listed does not run. "
-     "Without the list, collector, transformer, eventhub-publisher and "
-     "metrics do."},
+     "Without the list, collector, transformer, eventhub-publisher, "
+     "onelake-writer and metrics do."},
     {"Reload",
      "`pipelinectl reload` takes over the keys marked so while everything "
      "runs; the others need a restart of their service. A file with an error "
