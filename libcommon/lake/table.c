@@ -51,11 +51,6 @@ bool table_prepared(const struct table *t)
 	return t->prepared;
 }
 
-int64_t table_rows(const struct table *t)
-{
-	return t->prepared ? t->written.rows : 0;
-}
-
 const struct table_counts *table_get_counts(const struct table *t)
 {
 	return &t->counts;

@@ -100,7 +100,4 @@ void table_drop(struct table *t);
 
 const struct table_counts *table_get_counts(const struct table *t);
 
-/* Rows prepared to be committed: 0 when there are none. */
-int64_t table_rows(const struct table *t);
-
 #endif
