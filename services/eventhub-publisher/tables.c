@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "run/conf_rows.h"
 #include "run/counter_rows.h"
 
 #define FIELD(f, t) CONF_FIELD(struct eventhub_publisher_conf, f, t)
@@ -94,25 +95,7 @@ static const struct conf_row rows[] = {
 	    "<state_dir>/<name>.<instance>/dead_letters/<number>.ndjson, with "
 	    "the reason, and delivery goes on. When these files hold so much, "
 	    "delivery waits until some are moved away."},
-    {FIELD(segment_size, CONF_BYTES), .min = "1MiB", .max = "1GiB",
-     .def = "64MiB",
-     .doc =
-	 "A new log segment begins beyond this size, or a 32nd of the disk."},
-    /* Twice the largest batch, BATCH_MAX_PAYLOAD_BYTES and its index. */
-    {FIELD(log_cap, CONF_BYTES), .min = "80MiB", .max = "16TiB", .def = "4GiB",
-     .doc = "The log holds at most this much; then the sources are held "
-	    "back."},
-    {FIELD(log_reserve, CONF_BYTES), .min = "0", .max = "1GiB", .def = "40MiB",
-     .doc = "Disk space kept for freeing work, so that a full disk can be "
-	    "left again: the largest batch, and some; at most a quarter of the "
-	    "disk."},
-    {FIELD(cache_size, CONF_BYTES), .min = "0", .max = "1GiB", .def = "16MiB",
-     .doc = "Batches kept in memory behind their append, so that delivery "
-	    "need not read them from disk."},
-    {FIELD(commit_interval, CONF_DURATION), .min = "0s", .max = "1s",
-     .def = "10ms",
-     .doc = "The log is synced at most this often, unless 1 MiB waits. "
-	    "Batches are acked to their source only once they are synced."},
+    SINK_LOG_ROWS(struct eventhub_publisher_conf),
     {FIELD(retry_first, CONF_DURATION), .min = "1ms", .max = "60s",
      .def = "200ms", .flags = CONF_RELOAD,
      .doc = "The first wait after a failed delivery; it doubles each time."},

@@ -20,6 +20,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "run/conf_rows.h"
 #include "run/run.h"
 #include "run/sink.h"
 #include "services/kinds.h"
@@ -245,11 +246,7 @@ static int init(struct run *run, struct err *err)
 	const struct onelake_writer_conf *conf = conf_of(run);
 	const struct sink_options options = {
 	    .link = run_link(run),
-	    .segment_bytes = conf->segment_size,
-	    .cap_bytes = conf->log_cap,
-	    .cache_bytes = conf->cache_size,
-	    .reserve_bytes = conf->log_reserve,
-	    .commit_interval_us = conf->commit_interval,
+	    SINK_LOG_OPTIONS(conf),
 	};
 	const struct sink_events events = {
 	    .readable = on_readable,

@@ -1,5 +1,6 @@
 #include "services/onelake-writer/tables.h"
 
+#include "run/conf_rows.h"
 #include "run/counter_rows.h"
 
 #define FIELD(f, t) CONF_FIELD(struct onelake_writer_conf, f, t)
@@ -55,25 +56,7 @@ static const struct conf_row rows[] = {
      .doc = "Keep all events as they were mapped, too, as "
 	    "Files/bronze/raw_events/event_type=TYPE/date=DAY/*.ndjson.zst of "
 	    "the lake. Each event is there at least once."},
-    {FIELD(segment_size, CONF_BYTES), .min = "1MiB", .max = "1GiB",
-     .def = "64MiB",
-     .doc =
-	 "A new log segment begins beyond this size, or a 32nd of the disk."},
-    /* Twice the largest batch, BATCH_MAX_PAYLOAD_BYTES and its index. */
-    {FIELD(log_cap, CONF_BYTES), .min = "80MiB", .max = "16TiB", .def = "4GiB",
-     .doc = "The log holds at most this much; then the sources are held "
-	    "back."},
-    {FIELD(log_reserve, CONF_BYTES), .min = "0", .max = "1GiB", .def = "40MiB",
-     .doc = "Disk space kept for freeing work, so that a full disk can be "
-	    "left again: the largest batch, and some; at most a quarter of the "
-	    "disk."},
-    {FIELD(cache_size, CONF_BYTES), .min = "0", .max = "1GiB", .def = "16MiB",
-     .doc = "Batches kept in memory behind their append, so that they need not "
-	    "be read from disk."},
-    {FIELD(commit_interval, CONF_DURATION), .min = "0s", .max = "1s",
-     .def = "10ms",
-     .doc = "The log is synced at most this often, unless 1 MiB waits. "
-	    "Batches are acked to their source only once they are synced."},
+    SINK_LOG_ROWS(struct onelake_writer_conf),
     {FIELD(retry_first, CONF_DURATION), .min = "1ms", .max = "60s",
      .def = "200ms",
      .doc = "The first wait after a failure; each is a random part of twice "
