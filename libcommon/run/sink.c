@@ -98,7 +98,8 @@ static void on_recovered(void *arg, const struct spool_record *record)
 {
 	struct sink *s = arg;
 
-	if (record->batch)
+	/* What a repair saved has no lane any more. */
+	if (record->batch && record->batch->header.lane.epoch)
 		buf_append(&s->recovered, &record->batch->header,
 			   sizeof(record->batch->header));
 }

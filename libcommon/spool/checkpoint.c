@@ -12,6 +12,7 @@
 #include "base/crc32c.h"
 #include "base/durable.h"
 #include "base/failpoint.h"
+#include "spool/mend.h"
 
 #define CHECKPOINT_MAGIC   UINT64_C(0x31304b4843574657) /* "WFWCHK01" */
 #define CHECKPOINT_VERSION 1
@@ -94,6 +95,51 @@ int checkpoint_read(const char *dir, struct checkpoint *c, char **memory,
 out:
 	free(path);
 	return rc;
+}
+
+/* Sets right the bit that flipped in it, if it is one. */
+static void mend(char *memory, size_t bytes)
+{
+	const uint64_t magic = CHECKPOINT_MAGIC;
+	const uint32_t version = CHECKPOINT_VERSION;
+	uint32_t crc;
+
+	if (bytes < sizeof(struct disk_checkpoint))
+		return;
+	/* The checksum does not cover them, nor need they be read. */
+	memcpy(memory, &magic, sizeof(magic));
+	memcpy(memory + sizeof(magic), &version, sizeof(version));
+	memcpy(&crc, memory + offsetof(struct disk_checkpoint, crc),
+	       sizeof(crc));
+	if (!mend_bit((uint8_t *)memory + CRC_FROM, bytes - CRC_FROM, &crc))
+		return;
+	memcpy(memory + offsetof(struct disk_checkpoint, crc), &crc,
+	       sizeof(crc));
+}
+
+bool checkpoint_mend(const char *dir, struct checkpoint *c, char **memory)
+{
+	static const char *const names[] = {"checkpoint", "checkpoint.new"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		char *path = xasprintf("%s/%s", dir, names[i]);
+		struct err ignored;
+		size_t bytes;
+		int rc = durable_read(path,
+				      CHECKPOINT_MAX_DATA_BYTES +
+					  sizeof(struct disk_checkpoint),
+				      memory, &bytes, &ignored);
+
+		free(path);
+		if (rc != 0)
+			continue;
+		mend(*memory, bytes);
+		if (decode(*memory, bytes, c) == 0)
+			return true;
+		free(*memory);
+	}
+	*memory = NULL;
+	return false;
 }
 
 static void to_disk(const struct checkpoint *c, struct disk_checkpoint *d)

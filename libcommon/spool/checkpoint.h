@@ -6,6 +6,7 @@
 #ifndef WEFT_SPOOL_CHECKPOINT_H
 #define WEFT_SPOOL_CHECKPOINT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,6 +32,13 @@ struct checkpoint {
  */
 int checkpoint_read(const char *dir, struct checkpoint *c, char **memory,
 		    struct err *err) MUST_CHECK;
+
+/*
+ * For a repair: reads a checkpoint of dir that is damaged or gone, when one
+ * flipped bit is all that is wrong, or when the next one was ready but not
+ * renamed yet. False when neither is so. *memory as above.
+ */
+bool checkpoint_mend(const char *dir, struct checkpoint *c, char **memory);
 
 /* Makes *c the durable checkpoint of dir. -1 with *err, the old one stands. */
 int checkpoint_write(const char *dir, const struct checkpoint *c,

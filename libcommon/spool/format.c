@@ -23,7 +23,8 @@ struct disk_record {
 	uint64_t durable;
 	int64_t appended_at_us;
 	uint32_t bytes;
-	uint32_t reserved[3];
+	uint32_t kind;
+	uint64_t origin;
 };
 
 _Static_assert(sizeof(struct disk_record) == RECORD_HEADER_BYTES, "layout");
@@ -107,6 +108,8 @@ void record_prefix_encode(const struct record_header *record,
 	    .durable = record->durable,
 	    .appended_at_us = record->appended_at_us,
 	    .bytes = record->bytes,
+	    .kind = record->kind,
+	    .origin = record->origin,
 	};
 
 	memcpy(d.log, record->log.bytes, UUID_BYTES);
@@ -114,6 +117,18 @@ void record_prefix_encode(const struct record_header *record,
 	batch_header_encode(batch, out + RECORD_HEADER_BYTES);
 	d.crc = crc32c(0, out + CRC_FROM, RECORD_PREFIX_BYTES - CRC_FROM);
 	memcpy(out + offsetof(struct disk_record, crc), &d.crc, sizeof(d.crc));
+}
+
+static bool lengths_agree(const struct disk_record *d,
+			  const struct batch_header *batch)
+{
+	if (d->durable > d->position)
+		return false;
+	if (d->kind == RECORD_VOID)
+		return d->bytes >= RECORD_PREFIX_BYTES &&
+		       d->bytes % RECORD_ALIGN == 0;
+	return d->bytes ==
+	       record_bytes(batch->index_bytes, batch->payload_bytes);
 }
 
 int record_prefix_decode(const uint8_t data[RECORD_PREFIX_BYTES],
@@ -143,11 +158,17 @@ int record_prefix_decode(const uint8_t data[RECORD_PREFIX_BYTES],
 		return err_set(err, EBADMSG,
 			       "the record at %" PRIu64 " is of another log",
 			       position);
-	if (batch_header_decode(data + RECORD_HEADER_BYTES, BATCH_HEADER_BYTES,
+	if (d.kind > RECORD_SAVED)
+		return err_set(err, EBADMSG,
+			       "the record at %" PRIu64 " is of kind %u, which "
+			       "another release wrote",
+			       position, d.kind);
+	memset(batch, 0, sizeof(*batch));
+	if (d.kind != RECORD_VOID &&
+	    batch_header_decode(data + RECORD_HEADER_BYTES, BATCH_HEADER_BYTES,
 				batch, err) != 0)
 		return err_wrap(err, "the record at %" PRIu64, position);
-	if (d.bytes != record_bytes(batch->index_bytes, batch->payload_bytes) ||
-	    d.durable > position)
+	if (!lengths_agree(&d, batch))
 		return err_set(err, EBADMSG,
 			       "the record at %" PRIu64
 			       " contradicts its own lengths",
@@ -155,5 +176,7 @@ int record_prefix_decode(const uint8_t data[RECORD_PREFIX_BYTES],
 	record->durable = d.durable;
 	record->appended_at_us = d.appended_at_us;
 	record->bytes = d.bytes;
+	record->kind = d.kind;
+	record->origin = d.origin;
 	return 0;
 }

@@ -44,12 +44,23 @@ struct segment_header {
 	uint64_t base; /* position of the first record */
 };
 
+enum record_kind {
+	RECORD_BATCH = 0,
+	/* No batch: a repair found that what lay here cannot be read. Only the
+	 * headers are there, of no batch; readers go on behind it. */
+	RECORD_VOID = 1,
+	/* A batch that a repair saved from elsewhere in the log. */
+	RECORD_SAVED = 2,
+};
+
 struct record_header {
 	struct uuid log;
 	uint64_t position; /* must equal where it lies */
 	uint64_t durable;  /* everything before was on disk when written */
 	int64_t appended_at_us;
-	uint32_t bytes; /* whole record, padding included */
+	uint32_t bytes;	 /* whole record, padding included */
+	uint32_t kind;	 /* enum record_kind */
+	uint64_t origin; /* where a saved one lay before, else 0 */
 };
 
 /* Whether records of log `id` belong to this log. */
@@ -79,7 +90,8 @@ void record_prefix_encode(const struct record_header *record,
 /*
  * Decodes and checks both headers: magic, crc, that it belongs to one of `ids`
  * and to record->position, which the caller sets to where it lies, and that its
- * lengths agree. -1 with *err; record->position stays.
+ * lengths agree. A void record's batch header is all zero. -1 with *err;
+ * record->position stays.
  */
 int record_prefix_decode(const uint8_t data[RECORD_PREFIX_BYTES],
 			 const struct log_ids *ids,

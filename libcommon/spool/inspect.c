@@ -20,24 +20,6 @@ static int open_existing(struct view *v, const char *dir, struct err *err)
 }
 
 /*
- * Whether it is a hole, or another segment's bytes, because its records were
- * freed meanwhile.
- */
-static bool freed_meanwhile(const struct view *v, const struct found *f)
-{
-	struct checkpoint now;
-	struct err ignored;
-	char *memory;
-	bool freed;
-
-	if (checkpoint_read(v->dir, &now, &memory, &ignored) != 0)
-		return false;
-	freed = now.first >= f->next;
-	free(memory);
-	return freed;
-}
-
-/*
  * The first record at or behind `from`, whose own position a person may not
  * know: by headers, from the start of the segment that holds it.
  */
@@ -84,7 +66,8 @@ int spool_walk(const char *dir, uint64_t from,
 		    .err = f.err,
 		};
 
-		if (f.batch || !freed_meanwhile(&v, &f))
+		if (f.batch ||
+		    (!view_is_void(&f) && !view_freed_meanwhile(&v, &f)))
 			go_on = visit(arg, &record);
 		batch_unref(&f.batch);
 		position = f.next;
@@ -117,13 +100,12 @@ int spool_inspect(const char *dir, struct uuid *id, struct spool_stats *stats,
 	v.reader.headers_only = true;
 	position = v.checkpoint.first;
 	while ((rc = view_next(&v, position, &f, err)) == 1) {
-		if (!f.err.code) {
+		if (f.err.code)
+			stats->bad_records += !view_freed_meanwhile(&v, &f);
+		else if (!view_is_void(&f))
 			stats->records++;
-			if (!stats->oldest_at_us)
-				stats->oldest_at_us = f.record.appended_at_us;
-		} else if (!freed_meanwhile(&v, &f)) {
-			stats->bad_records++;
-		}
+		if (!f.err.code && !stats->oldest_at_us)
+			stats->oldest_at_us = f.record.appended_at_us;
 		position = f.next;
 	}
 	*id = v.checkpoint.ids.id;

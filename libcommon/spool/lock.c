@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -69,4 +70,31 @@ out:
 	}
 	free(path);
 	return rc;
+}
+
+/* The inode alone: file systems in layers have several device numbers. */
+static bool is_lock_of(const char *line, unsigned long inode)
+{
+	unsigned long found;
+
+	return strstr(line, " FLOCK ") &&
+	       sscanf(line, "%*s %*s %*s %*s %*s %*x:%*x:%lu", &found) == 1 &&
+	       found == inode;
+}
+
+bool spool_lock_is_held(const char *dir)
+{
+	char *path = xasprintf("%s/lock", dir);
+	FILE *locks = fopen("/proc/locks", "re");
+	struct stat st;
+	char line[256];
+	bool held = false;
+
+	if (locks && stat(path, &st) == 0)
+		while (!held && fgets(line, sizeof(line), locks))
+			held = is_lock_of(line, (unsigned long)st.st_ino);
+	if (locks)
+		fclose(locks);
+	free(path);
+	return held;
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "spool/aside.h"
 #include "spool/internal.h"
 
 /* Where a record is to be looked for. */
@@ -100,7 +101,14 @@ static int read_disk(struct spool *s, struct place *place, struct err *err)
 		skip_bad(s, place, place->limit, err);
 		return 0;
 	}
+	if (!f.err.code && f.record.kind == RECORD_VOID) {
+		place->position = f.next;
+		return 0;
+	}
 	if (!f.batch) {
+		/* Its segment goes when what is behind it is freed. */
+		aside_keep(s->dir, place->segment.base, place->position,
+			   f.next);
 		skip_bad(s, place, f.next, &f.err);
 		return 0;
 	}

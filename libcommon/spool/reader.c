@@ -179,6 +179,10 @@ static void open_body(struct reader *r, uint64_t limit, struct found *f)
 	uint8_t *body = xmalloc(bytes + 1);
 	ssize_t n = read_body(r, limit, f, body, bytes);
 
+	/* Nobody remembers what was said of it under its former id. */
+	if (memcmp(&f->record.log, &r->ids->id, sizeof(f->record.log)) != 0)
+		f->header.flags |= BATCH_REPLAY;
+
 	if (n < 0)
 		err_errno(&f->err, errno, "cannot read the record at %" PRIu64,
 			  f->position);
@@ -218,7 +222,7 @@ int reader_read(struct reader *r, const struct segment *segment, uint64_t limit,
 		f->next = limit;
 		return 0;
 	}
-	if (!r->headers_only)
+	if (!r->headers_only && f->record.kind != RECORD_VOID)
 		open_body(r, limit, f);
 	return 0;
 }

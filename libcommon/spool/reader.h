@@ -20,8 +20,10 @@ struct found {
 	bool header_good;
 	struct record_header record; /* when header_good */
 	struct batch_header header;  /* when header_good */
-	struct batch *batch; /* one reference; NULL when bad or headers_only */
-	struct err err;	     /* when it is bad: code is not 0 */
+	/* One reference; NULL when bad, void or headers_only. One that was
+	 * written under a former id of the log is flagged BATCH_REPLAY. */
+	struct batch *batch;
+	struct err err; /* when it is bad: code is not 0 */
 };
 
 struct reader {

@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/durable.h"
 #include "base/log.h"
+#include "spool/aside.h"
 #include "spool/internal.h"
 #include "spool/view.h"
 
@@ -94,7 +95,17 @@ static void sort_out_segments(struct spool *s, struct view *v)
 
 /* ---- the records behind the checkpoint ---- */
 
-static void tell(struct spool *s, const struct found *f)
+static void keep_bad(const struct spool *s, const struct view *v,
+		     const struct found *f)
+{
+	const struct segment *segment =
+	    segments_find(&v->segments, f->position);
+
+	if (segment && segment->base <= f->position)
+		aside_keep(s->dir, segment->base, f->position, f->next);
+}
+
+static void tell(struct spool *s, const struct view *v, const struct found *f)
 {
 	struct spool_record record = {
 	    .position = f->position,
@@ -105,7 +116,10 @@ static void tell(struct spool *s, const struct found *f)
 	};
 	char quoted[LOG_QUOTE_BYTES];
 
+	if (view_is_void(f))
+		return;
 	if (!f->batch) {
+		keep_bad(s, v, f);
 		s->stats.bad_records++;
 		log_error("spool_bad_record",
 			  "dir=%s position=%" PRIu64 " next=%" PRIu64
@@ -126,7 +140,7 @@ static int scan(struct spool *s, struct view *v, uint64_t position,
 
 	s->bad_from = position;
 	while ((rc = view_next(v, position, &f, err)) == 1) {
-		tell(s, &f);
+		tell(s, v, &f);
 		batch_unref(&f.batch);
 		position = f.next;
 	}

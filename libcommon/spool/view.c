@@ -57,7 +57,8 @@ static void prove_by_segments(struct view *v)
 	}
 }
 
-int view_open(struct view *v, const char *dir, struct err *err)
+static int open_view(struct view *v, const char *dir, bool mend,
+		     struct err *err)
 {
 	bool missing = false;
 
@@ -70,18 +71,34 @@ int view_open(struct view *v, const char *dir, struct err *err)
 		if (!v->lost)
 			goto fail;
 	}
+	if (v->lost && mend &&
+	    checkpoint_mend(dir, &v->checkpoint, &v->memory)) {
+		v->lost = false;
+		v->mended = true;
+	}
 	if (segments_load(dir, &v->segments, err) != 0)
 		goto fail;
 	if (v->lost)
 		adopt_ids(v);
 	part_foreign(v);
-	v->fresh = missing && !v->segments.count && !v->foreign.count;
+	v->fresh =
+	    missing && !v->mended && !v->segments.count && !v->foreign.count;
 	v->lost = v->lost && !v->fresh;
 	prove_by_segments(v);
 	return 0;
 fail:
 	view_close(v);
 	return -1;
+}
+
+int view_open(struct view *v, const char *dir, struct err *err)
+{
+	return open_view(v, dir, false, err);
+}
+
+int view_open_mended(struct view *v, const char *dir, struct err *err)
+{
+	return open_view(v, dir, true, err);
 }
 
 void view_close(struct view *v)
@@ -166,7 +183,24 @@ int view_next(struct view *v, uint64_t position, struct found *f,
 		return -1;
 	if (f->position >= v->proven)
 		return 0;
-	if (f->next > v->proven)
+	/* Beside a running process it may just have been written. */
+	if (look(v, position, f, err) != 1)
+		return -1;
+	if (f->err.code && f->next > v->proven)
 		f->next = v->proven;
 	return 1;
+}
+
+bool view_freed_meanwhile(const struct view *v, const struct found *f)
+{
+	struct checkpoint now;
+	struct err ignored;
+	char *memory;
+	bool freed;
+
+	if (checkpoint_read(v->dir, &now, &memory, &ignored) != 0)
+		return false;
+	freed = now.first >= f->next;
+	free(memory);
+	return freed;
 }

@@ -94,7 +94,8 @@ static void print_problems(const struct spool_row *row)
 			row->label);
 	if (!row->unreadable && row->stats.bad_records)
 		fprintf(stderr,
-			"%s: bad records: %" PRIu64 "; `pipelinectl spool show "
+			"%s: bad records: %" PRIu64
+			"; `pipelinectl spool verify "
 			"%s` tells where\n",
 			row->label, row->stats.bad_records, row->path);
 }
@@ -130,7 +131,7 @@ void spool_print_table(const struct spool_row *rows, size_t count,
 		print_problems(&rows[i]);
 }
 
-static void put_string(struct buf *out, const char *name, const char *text)
+void spool_print_string(struct buf *out, const char *name, const char *text)
 {
 	buf_printf(out, "\"%s\":\"", name);
 	buf_json_escape(out, text, strlen(text));
@@ -142,7 +143,7 @@ static void put_stats(struct buf *out, const struct spool_row *row)
 	const struct spool_stats *s = &row->stats;
 	char id[UUID_TEXT_BYTES], at[CLOCK_TEXT_BYTES];
 
-	put_string(out, "id", uuid_format(&row->id, id));
+	spool_print_string(out, "id", uuid_format(&row->id, id));
 	buf_printf(
 	    out,
 	    "\"first\":%" PRIu64 ",\"durable\":%" PRIu64 ",\"end\":%" PRIu64
@@ -163,10 +164,10 @@ void spool_print_json(const struct spool_row *rows, size_t count)
 	buf_text(&out, "{\"logs\":[");
 	for (size_t i = 0; i < count; i++) {
 		buf_text(&out, i ? ",{" : "{");
-		put_string(&out, "log", rows[i].label);
-		put_string(&out, "path", rows[i].path);
+		spool_print_string(&out, "log", rows[i].label);
+		spool_print_string(&out, "path", rows[i].path);
 		if (rows[i].unreadable) {
-			put_string(&out, "error", rows[i].err.text);
+			spool_print_string(&out, "error", rows[i].err.text);
 			out.used--; /* the comma */
 		} else {
 			put_stats(&out, &rows[i]);

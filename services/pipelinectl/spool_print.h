@@ -5,9 +5,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "base/buf.h"
 #include "spool/spool.h"
+#include "spool/tools.h"
 
 /* One log of `spool ls`; strings are owned by whoever made the row. */
 struct spool_row {
@@ -32,5 +34,22 @@ void spool_print_json(const struct spool_row *rows, size_t count);
  */
 uint64_t spool_print_events(const struct spool_record *record, uint64_t limit,
 			    struct buf *out);
+
+/*
+ * Appends event i of b as one line of JSON with all that is known of it:
+ * position, lane, sequence, stream, contract version, event_id, event_type,
+ * key, whether it is a replay, then `more` (members and a comma, or ""), and
+ * "event": the payload as it is.
+ */
+void spool_print_event(const struct batch *b, uint32_t i, uint64_t position,
+		       const char *more, struct buf *out);
+
+/* A finding as a line for people, indented, and as an object of JSON. */
+void spool_print_problem(const struct spool_problem *problem, FILE *to);
+void spool_print_problem_json(const struct spool_problem *problem,
+			      struct buf *out);
+
+/* "name":"text", with a comma behind it; JSON's escapes are added. */
+void spool_print_string(struct buf *out, const char *name, const char *text);
 
 #endif

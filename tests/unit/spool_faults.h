@@ -22,6 +22,7 @@ struct fault {
 	atomic_int times;
 	atomic_int code;
 	atomic_int hits;
+	atomic_int skip; /* so many calls go well before */
 };
 
 static struct {
@@ -42,7 +43,16 @@ static inline void fault_set(struct fault *f, int times, int code)
 {
 	f->hits = 0;
 	f->code = code;
+	f->skip = 0;
 	f->times = times;
+}
+
+/* The n-th call from now on fails, once. */
+static inline void fault_after(struct fault *f, int n, int code)
+{
+	fault_set(f, 0, code);
+	f->skip = n - 1;
+	f->times = 1;
 }
 
 static inline bool fault_hit(struct fault *f)
@@ -51,6 +61,10 @@ static inline bool fault_hit(struct fault *f)
 
 	if (times == 0)
 		return false;
+	if (f->skip > 0) {
+		f->skip--;
+		return false;
+	}
 	if (times > 0)
 		f->times = times - 1;
 	f->hits++;

@@ -1,7 +1,13 @@
 /*
  * pipelinectl spool, run as a person would, on logs that run, are stopped or
  * damaged.
- * LINK: services/pipelinectl/cmd_spool.c services/pipelinectl/spool_print.c
+ * LINK: services/pipelinectl/cmd_spool.c
+ * LINK: services/pipelinectl/spool_args.c
+ * LINK: services/pipelinectl/spool_export.c
+ * LINK: services/pipelinectl/spool_print.c
+ * LINK: services/pipelinectl/spool_problem.c
+ * LINK: services/pipelinectl/spool_repair.c
+ * LINK: services/pipelinectl/spool_verify.c
  */
 #include "tests/unit/spool_fixture.h"
 
