@@ -174,9 +174,12 @@ def fill_sinks(pipeline, blocked):
         path.write_text("a file where the directory belongs")
     pipeline.start()
     count = 0
+    publisher = Log(pipeline, "eventhub-publisher.0")
     for n in range(60):
         post_lines(pipeline, lines(count, 5 + n % 7))
         count += 5 + n % 7
+        if n < 12:  # the first ones in records of their own, for certain
+            wait_for(lambda: len(publisher.export()) == count)
     sinks = [Log(pipeline, "eventhub-publisher.0"),
              Log(pipeline, "onelake-writer.0")]
     wanted = {f"order-{n}" for n in range(count)}
@@ -314,8 +317,9 @@ def test_export_gives_events_as_they_are(pipeline):
     pipeline.sections["collector"]["batch_delay_max"] = "0s"
     pipeline.start()
     post_lines(pipeline, lines(0, 30))
-    post(pipeline, {"event_type": "product.viewed", "product_id": "P-1"})
     log = Log(pipeline, "eventhub-publisher.0")
+    wait_for(lambda: len(log.export()) == 30)
+    post(pipeline, {"event_type": "product.viewed", "product_id": "P-1"})
     wait_for(lambda: len(log.export()) == 31)
     events = log.export()
     assert {e["stream"] for e in events} == {"order", "product"}
