@@ -10,8 +10,9 @@
 #   tests/preload/<x>.c                one LD_PRELOAD shim each
 #   tests/tools/<x>.c                  one program each, for system tests
 #
-# V=1 shows the commands. BUILD= OPT= SANITIZE= DEFINES= choose a build, such as
-# make BUILD=build/chaos DEFINES=-DWEFT_FAILPOINTS.
+# V=1 shows the commands. BUILD= OPT= SANITIZE= DEFINES= choose a build;
+# FAILPOINTS=1 BUILD=build/chaos that of `make chaos`, which can be killed at
+# each FAILPOINT.
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
@@ -25,6 +26,7 @@ CC := $(if $(filter default,$(origin CC)),gcc,$(CC))
 OPT ?= -O2
 SANITIZE ?=
 DEFINES ?=
+FAILPOINTS ?=
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 JOBS ?= $(shell nproc)
@@ -59,7 +61,8 @@ FORTIFY := $(if $(SANITIZE),,$(if $(filter -O2 -O3,$(OPT)),\
 	-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2))
 CPPFLAGS += -D_GNU_SOURCE -DWEFT_VERSION='"$(VERSION)"' \
 	-DWEFT_LIBRARIES='"$(LIBRARIES)"' -I. -Ilibcommon \
-	-I$(BUILD)/gen $(FORTIFY) $(DEFINES)
+	-I$(BUILD)/gen $(FORTIFY) $(DEFINES) \
+	$(if $(FAILPOINTS),-DWEFT_FAILPOINTS)
 CFLAGS += -std=c11 -g $(OPT) $(WARN) -fno-strict-aliasing $(HARDEN) \
 	$(SANITIZE) $(PKG_CFLAGS) $(DUCKDB_CFLAGS)
 LDFLAGS += -pie -Wl,--as-needed -Wl,-z,relro -Wl,-z,now $(SANITIZE)

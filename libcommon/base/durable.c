@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/failpoint.h"
 #include "base/io.h"
 
 int durable_sync(int fd, const char *path, struct err *err)
@@ -96,7 +97,9 @@ int durable_replace(const char *path, const void *data, size_t bytes,
 	}
 	if (fill(fd, temporary, data, bytes, err) != 0)
 		goto out;
+	FAILPOINT("replace_before_rename");
 	if (rename(temporary, path) == 0) {
+		FAILPOINT("replace_before_dirsync");
 		rc = sync_parent(path, err);
 		goto out;
 	}

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "bus/wire.h"
 
 /* Acks are cumulative: hundreds a second say as much as thousands. */
@@ -69,6 +70,7 @@ static void publish(struct publisher *p)
 	p->fill(p->arg, &p->state);
 	buf_clear(&p->frame);
 	state_encode(&p->state, &p->frame);
+	FAILPOINT("state_before_publish");
 	wire_send_frame(&p->socket, p->frame.data, p->frame.used);
 	p->changed = false;
 }

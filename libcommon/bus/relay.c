@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "bus/bus.h"
 #include "bus/outs.h"
@@ -159,6 +160,7 @@ static int receive(struct bus_relay *r)
 			 log_quote(q, err.text));
 	}
 	if (rc > 0) {
+		FAILPOINT("relay_received");
 		r->stats.batches_in++;
 		r->stats.events_in += r->held->header.events;
 		r->stats.bytes_in += batch_bytes(r->held);
@@ -225,11 +227,15 @@ static bool step(struct bus_relay *r)
 	}
 	if (!r->worked && !work(r))
 		return false;
-	for (uint32_t i = 0; i < r->out_count; i++)
+	for (uint32_t i = 0; i < r->out_count; i++) {
 		if (r->outs[i]->pending && !push(r, r->outs[i]))
 			waits = true;
+		else if (i + 1 < r->out_count)
+			FAILPOINT("relay_between_sinks");
+	}
 	if (waits)
 		return false;
+	FAILPOINT("relay_sent");
 	batch_unref(&r->held);
 	r->worked = false;
 	return true;

@@ -1,5 +1,6 @@
 #include <inttypes.h>
 
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "bus/source_inside.h"
 #include "bus/wire.h"
@@ -38,6 +39,7 @@ static int send_batch(struct bus_source *s, uint32_t i, struct batch *b,
 		header.flags |= BATCH_REPLAY;
 	if (!wire_send_batch(&s->peers[i]->push, b, &header))
 		return 0;
+	FAILPOINT("lane_sent");
 	s->stats.batches_out++;
 	s->stats.events_out += header.events;
 	s->stats.bytes_out += batch_bytes(b);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 
 /*
@@ -110,6 +111,7 @@ static void on_committed(void *arg, uint64_t durable)
 
 	s->durable_accepted += pending_pop(&s->pending, durable);
 	s->durable = durable;
+	FAILPOINT("sink_before_ack");
 	bus_sink_durable(s->bus, s->durable_accepted);
 	bus_sink_resume(s->bus);
 	s->events.readable(s->events.arg);
@@ -150,6 +152,7 @@ static int on_accept(void *arg, struct batch *b, struct err *err)
 		return -1;
 	}
 	pending_push(&s->pending, position);
+	FAILPOINT("sink_appended");
 	return 0;
 }
 
@@ -321,6 +324,7 @@ void sink_delivered(struct sink *s, uint64_t position, const void *state,
 	buf_clear(&s->state);
 	buf_append(&s->state, state, bytes);
 	s->delivered = position;
+	FAILPOINT("sink_before_free");
 	spool_free_before(s->spool, position);
 	bus_sink_resume(s->bus);
 }

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "run/gather.h"
 #include "run/tap.h"
@@ -45,6 +46,7 @@ static void on_committed(void *arg, uint64_t durable)
 	struct source *s = arg;
 
 	s->durable = durable;
+	FAILPOINT("source_durable");
 	s->events.durable(s->events.arg, durable);
 	if (s->bus)
 		bus_source_kick(s->bus);
@@ -124,6 +126,7 @@ static void on_freed(void *arg, uint64_t position)
 {
 	struct source *s = arg;
 
+	FAILPOINT("source_acked");
 	spool_free_before(s->spool, position);
 }
 
@@ -232,7 +235,11 @@ static int open_spool(struct source *s, const struct source_options *options,
 	spool_get_stats(s->spool, &stats);
 	s->durable = stats.durable;
 	raise_epoch(s, 0);
-	return spool_checkpoint_now(s->spool, err);
+	FAILPOINT("epoch_raised");
+	if (spool_checkpoint_now(s->spool, err) != 0)
+		return -1;
+	FAILPOINT("epoch_saved");
+	return 0;
 }
 
 static int open_bus(struct source *s, const struct source_options *options,

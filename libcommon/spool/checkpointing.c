@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "spool/internal.h"
 
@@ -194,6 +195,7 @@ int spool_write_checkpoint(struct spool *s, const struct checkpoint *c,
 	pthread_mutex_lock(&s->mutex);
 	s->checkpoint_at = c->durable;
 	pthread_mutex_unlock(&s->mutex);
+	FAILPOINT("spool_before_free");
 	let_go_of_freed(s, c->first);
 	spool_hold_reserve(s);
 	return 0;

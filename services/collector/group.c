@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "services/collector/reply.h"
 
@@ -283,6 +284,7 @@ static int append(struct group *g)
 			t->position = position;
 		g->collected = g->last;
 		g->last_position = position;
+		FAILPOINT("collector_appended");
 		add_flight(g, position, batch_bytes(b));
 		++*g->options.batches;
 	}
@@ -366,6 +368,7 @@ void group_durable(struct group *g, uint64_t durable, int64_t now_mono_us)
 
 		counter_observe(g->options.latency,
 				now_mono_us - t->since_mono_us);
+		FAILPOINT("collector_before_answer");
 		http_respond(t->r, t->status, "application/json", t->body.data,
 			     t->body.used);
 		give_ticket(g, t);

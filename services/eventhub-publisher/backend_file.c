@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "services/eventhub-publisher/outfiles.h"
 
@@ -178,6 +179,7 @@ static void deliver(struct file_backend *f)
 		if (written == synced)
 			sync_at = clock_mono_us() + f->sync_us;
 		rc = write_items(f, count, &written, &err);
+		FAILPOINT("file_written");
 		if (rc == 0 && (written == synced || clock_mono_us() < sync_at))
 			continue;
 		if (rc != 0 || outfiles_sync(f->files, &err) != 0) {
@@ -185,6 +187,7 @@ static void deliver(struct file_backend *f)
 			break;
 		}
 		synced = written;
+		FAILPOINT("file_synced");
 		report_delivered(f, synced);
 	}
 }

@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "services/eventhub-publisher/backend.h"
 #include "services/eventhub-publisher/kafka_letters.h"
@@ -149,6 +150,7 @@ static bool produce_one(struct kafka_backend *k, struct kafka_slot *slot)
 	} else {
 		k->in_flight++;
 		k->in_flight_bytes += e->bytes;
+		FAILPOINT("kafka_produced");
 	}
 	slot->line_at += m.payload_bytes;
 	slot->produced++;
@@ -361,6 +363,7 @@ static bool on_turn(void *arg)
 	}
 	if (position) {
 		trouble_is_over(k);
+		FAILPOINT("kafka_delivered");
 		k->events.delivered(k->events.arg, position, NULL, 0);
 	}
 	if (k->alone_until && position >= k->alone_until)

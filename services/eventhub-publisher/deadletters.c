@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/durable.h"
+#include "base/failpoint.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -150,6 +151,7 @@ static int store(struct deadletters *d, const struct heap *h, struct err *err)
 	if (io_write_all(d->fd, h->lines.data, h->lines.used) != h->lines.used)
 		return err_errno(err, errno, "cannot write %s", d->path);
 	d->file_bytes += more;
+	FAILPOINT("letter_written");
 	return durable_sync(d->fd, d->path, err);
 }
 
@@ -204,6 +206,7 @@ static void *work(void *arg)
 
 	while (good && take(d, &h)) {
 		good = store(d, &h, &err) == 0;
+		FAILPOINT("letter_stored");
 		tell(d, &h, good ? NULL : &err);
 		heap_free(&h);
 	}

@@ -13,6 +13,7 @@
 
 #include "base/alloc.h"
 #include "base/durable.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "services/eventhub-publisher/appender.h"
 
@@ -179,6 +180,7 @@ static int rotate(struct outfiles *files, struct outfile *file, struct err *err)
 		return -1;
 	appender_close(&file->out);
 	next_number(files, file);
+	FAILPOINT("file_rotated");
 	return 0;
 }
 

@@ -15,6 +15,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "http/server.h"
 #include "run/run.h"
@@ -39,6 +40,7 @@ static void on_stats(void *arg, const uint8_t *data, size_t bytes)
 	char quoted[LOG_QUOTE_BYTES];
 	struct err err;
 
+	FAILPOINT("stats_received");
 	if (registry_take(m->registry, data, bytes, clock_mono_us(), &err) != 0)
 		log_warn("stats_refused", "error=%s",
 			 log_quote(quoted, err.text));

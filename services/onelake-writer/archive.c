@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/io.h"
 
 #define ROOT	  "Files/bronze/raw_events"
@@ -224,8 +225,11 @@ static int upload(struct archive *a, uint32_t group, uint64_t position,
 {
 	char *name = xasprintf("%s/%s-%020" PRIu64 ".ndjson.zst",
 			       a->groups[group].folder, a->log_id, position);
-	int rc = store_upload(a->store, name, a->path, err);
+	int rc;
 
+	FAILPOINT("archive_before_upload");
+	rc = store_upload(a->store, name, a->path, err);
+	FAILPOINT("archive_uploaded");
 	free(name);
 	return rc;
 }

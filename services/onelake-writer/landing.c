@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/durable.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/uuid.h"
 #include "lake/store_blob.h"
@@ -219,8 +220,10 @@ static void prepare_next(struct landing_table *lt, struct err *fatal)
 	if (lt->done || table_prepared(lt->table))
 		return;
 	lt->failing = false;
-	if (prepare(lt, &err) == 0)
+	if (prepare(lt, &err) == 0) {
+		FAILPOINT("table_prepared");
 		return;
+	}
 	fail(lt, &err);
 	if (err.fatal)
 		*fatal = err;

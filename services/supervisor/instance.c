@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "proto/control.h"
 #include "services/supervisor/spawn.h"
@@ -47,6 +48,7 @@ static void spawn(struct supervisor *s, struct instance *i)
 		instance_event(s, i, CHILD_EXIT_TEMPFAIL);
 		return;
 	}
+	FAILPOINT("child_spawned");
 	i->pid = pid;
 	i->spawned_mono_us = clock_mono_us();
 	log_info("started", "instance=%s pid=%d", i->label, pid);
@@ -187,6 +189,7 @@ static void reaped(struct supervisor *s, struct instance *i, int status)
 	log_info("ended", "instance=%s pid=%d status=%d signal=%d", i->label,
 		 i->pid, WIFEXITED(status) ? WEXITSTATUS(status) : -1,
 		 WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+	FAILPOINT("child_reaped");
 	logpipe_drain(&i->log);
 	i->pid = 0;
 	describe_exit(i, status);

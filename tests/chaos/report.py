@@ -1,0 +1,110 @@
+"""What a run tells: a table for people, JSON for programs."""
+import json
+import pathlib
+import time
+import traceback
+
+FLOW_LIMIT_S = 2.0
+
+
+def quantile(values, share):
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] \
+        if ordered else 0.0
+
+
+class Report:
+    """Collects; `good` says whether everything held."""
+
+    def __init__(self, given, session):
+        self.given = given
+        self.session = session
+        self.wrong = []
+        self.places = {}
+        self.events = {}
+        self.began = time.monotonic()
+
+    def begin(self, phase):
+        """Says where the run is."""
+        print(f"{time.monotonic() - self.began:7.1f} s  {phase}", flush=True)
+
+    @property
+    def good(self):
+        return not self.wrong
+
+    def broke(self, error):
+        self.wrong.append("the run broke: " + "".join(
+            traceback.format_exception(error))[-4000:])
+
+    def take(self, judge, found):
+        """The verdict over what arrived."""
+        accounts = [sent.account for sent in judge.sent.values()]
+        self.events = {
+            "sent": sum(a.sent for a in accounts),
+            "acknowledged": sum(len(a.acked) for a in accounts),
+            "refused": sum(len(a.refused) for a in accounts)}
+        for findings in found:
+            self.places[findings.name] = findings.numbers
+            self.wrong += findings.lines()
+
+    def _judge_kills(self):
+        kills = self.session.kills
+        self.wrong += kills.failures
+        for seconds, label, what in kills.flows:
+            if seconds >= FLOW_LIMIT_S:
+                self.wrong.append(f"events flowed through {label} only "
+                                  f"{seconds:.2f} s after {what}")
+
+    def as_dict(self):
+        kills, points = self.session.kills, self.session.world.points
+        flows = {}
+        for seconds, label, _ in kills.flows:
+            flows.setdefault(label, []).append(round(seconds, 3))
+        return {
+            "good": self.good, "seed": self.given.seed,
+            "seconds": self.given.seconds, "kills": kills.total,
+            "kills_by_process": dict(kills.by_process),
+            "points": {name: {"passes": passes, "kills": kills.by_point[name]}
+                       for name, (passes, _) in points.counts().items()},
+            "stops": kills.stops, "events": self.events,
+            "places": self.places, "flow_seconds": flows,
+            "most": {label: {"rss_bytes": rss, "descriptors": fds}
+                     for label, (rss, fds)
+                     in self.session.flow.usage.most.items()},
+            "wrong": self.wrong}
+
+    def finish(self):
+        self._judge_kills()
+        result = self.as_dict()
+        if self.given.report:
+            pathlib.Path(self.given.report).write_text(
+                json.dumps(result, indent=1) + "\n")
+        self._print(result)
+        if not self.good:
+            self._say_how()
+
+    def _print(self, result):
+        print(f"\n{result['kills']} kills, {result['stops']} stops; events: "
+              + ", ".join(f"{n} {w}" for w, n in result["events"].items()))
+        print(f"\n{'process':22}{'kills':>6}{'flow p50':>10}{'max':>8}"
+              f"{'MB':>8}{'fds':>6}")
+        for label in sorted(result["most"]):
+            flow = result["flow_seconds"].get(label, [])
+            most = result["most"][label]
+            print(f"{label:22}{result['kills_by_process'].get(label, 0):6}"
+                  f"{quantile(flow, 0.5):10.2f}{max(flow, default=0):8.2f}"
+                  f"{most['rss_bytes'] / 1e6:8.1f}{most['descriptors']:6}")
+        print(f"\n{'failpoint':28}{'passes':>10}{'kills':>7}")
+        for name, counts in result["points"].items():
+            print(f"{name:28}{counts['passes']:10}{counts['kills']:7}")
+        print(f"\n{'place':20}" + "".join(f"{w:>11}" for w in (
+            "delivered", "rows", "repeated", "missing", "excused")))
+        for name, n in result["places"].items():
+            print(f"{name:20}" + "".join(f"{v:11}" for v in n.values()))
+
+    def _say_how(self):
+        print("\nFAILED:")
+        for text in self.wrong:
+            print(f"  {text}")
+        print(f"state: {self.session.world.folder}\nagain: make chaos "
+              f"SECONDS={self.given.seconds:.0f} SEED={self.given.seed}")
