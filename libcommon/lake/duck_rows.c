@@ -288,6 +288,16 @@ static int make_function(struct duck *d, struct duck_table *t, struct err *err)
 	return result;
 }
 
+/*
+ * A result that was not read to its end leaves its transaction open, and the
+ * next statement rolls that back. What was registered in it would be gone for
+ * good, since a name is registered once.
+ */
+static int end_transaction(struct duck *d, struct err *err)
+{
+	return duck_run(d, "SELECT 1", err);
+}
+
 int duck_register(struct duck *d, const char *name,
 		  const struct duck_rows *rows, struct err *err)
 {
@@ -302,7 +312,8 @@ int duck_register(struct duck *d, const char *name,
 		t = xcalloc(1, sizeof(*t));
 		t->duck = d;
 		t->name = xstrdup(name);
-		if (make_function(d, t, err) < 0) {
+		if (end_transaction(d, err) < 0 ||
+		    make_function(d, t, err) < 0) {
 			schema_unref(&schema);
 			free(t->name);
 			free(t);
