@@ -178,7 +178,7 @@ $(TOOLS): $(BUILD)/tests/%: $(BUILD)/obj/tests/tools/%.o $(LIB)
 
 # --- tests -------------------------------------------------------------------
 
-.PHONY: check check-unit check-system check-slow check-distros asan tsan \
+.PHONY: check check-unit check-system check-slow chaos check-distros asan tsan \
 	valgrind programs-of-tests
 RUN_TESTS = scripts/run-tests --build $(BUILD)
 T_UNIT = $(if $(T),$(BUILD)/tests/test_$(T),$(UNIT))
@@ -189,6 +189,7 @@ check: ## all quick tests, with their own set-up
 	@$(MAKE) -j$(JOBS) BUILD=$(BUILD) all programs-of-tests
 	@$(MAKE) BUILD=$(BUILD) gates-built
 	@$(MAKE) -j$(JOBS) BUILD=$(BUILD) lint
+	@$(MAKE) chaos SECONDS=60
 	@$(RUN_TESTS) --unit $(UNIT) --system
 
 programs-of-tests: $(UNIT) $(PRELOAD) $(TOOLS)
@@ -202,6 +203,14 @@ check-system: all $(PRELOAD) $(TOOLS) ## system tests only (T=word selects)
 check-slow: valgrind ## valgrind, and the tests marked slow
 	@$(MAKE) -j$(JOBS) all programs-of-tests
 	@$(RUN_TESTS) --system -m slow
+
+SECONDS ?= 60
+CHAOS = tests/chaos/run --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) \
+	$(if $(REPORT),--report $(REPORT))
+chaos: ## kill and disturb everything while events flow (SECONDS= SEED= REPORT=)
+	@scripts/bootstrap --tier test
+	@$(MAKE) -j$(JOBS) BUILD=build/chaos FAILPOINTS=1 all
+	@.venv/bin/python $(CHAOS)
 
 check-distros: ## build and unit tests in fresh Debian roots (needs root)
 	@scripts/check-distros

@@ -8,10 +8,21 @@ from world import LABELS
 
 FIRE_S = 2.0  # how long an armed point is waited for
 FLOW_S = 30.0  # how long flow is waited for before the run fails
+STOP_S = 3.0
 POLL_S = 0.002
 # Points that are passed only as a process starts, or when another one dies.
 AT_START = {"epoch_raised", "epoch_saved"}
 AT_DEATH = {"child_spawned", "child_reaped"}
+
+
+def pressure_s():
+    """How long, since the machine began, somebody waited for a CPU; 0 when it
+    does not tell."""
+    try:
+        with open("/proc/pressure/cpu") as f:
+            return int(f.readline().rpartition("=")[2]) / 1e6
+    except OSError:
+        return 0.0
 
 
 class Kills:
@@ -23,7 +34,8 @@ class Kills:
         self.rng = rng
         self.by_process = Counter()
         self.by_point = Counter()
-        self.flows = []  # (seconds, label, what killed it)
+        self.in_vain = Counter()  # armed, and not passed in time
+        self.flows = []  # (seconds, of them without a CPU, label, why)
         self.failures = []
         self.stops = 0
         self.quiet = lambda: True  # no other trouble: flow is measured
@@ -34,49 +46,64 @@ class Kills:
 
     # -- after a death --
 
-    def _recover(self, label, what, since, commits):
-        """Waits until the dead process is back and events flow again."""
+    def _recover(self, label, what, since, before):
+        """Waits until the dead process is back, and when there is no other
+        trouble until events flow through it; `before` is flow.marks(label)."""
         if label == "weftd":
             self.world.start_again()
-        quiet = self.quiet()
-        deadline = since + FLOW_S
-        when = None
+        when, deadline, stalled = None, since + FLOW_S, pressure_s()
         while when is None and time.monotonic() < deadline:
-            if not quiet or not self.quiet():
-                return
             time.sleep(0.01)  # pause between polls
-            when = self.flow.flows(label, since, commits)
+            if not self.quiet():
+                self.world.wait_back(label, None)
+                return
+            when = self.flow.flows(label, since, before)
         if when is None:
             self.failures.append(f"nothing flowed through {label} in "
                                  f"{FLOW_S:.0f} s after {what}")
-            return
-        self.flows.append((when - since, label, what))
+        else:
+            self.flows.append((when - since, pressure_s() - stalled, label,
+                               what))
+            self.world.note(f"{label} flows after {when - since:.2f} s")
 
     # -- any moment --
 
-    def at_random(self, label=None, recover=True):
-        """SIGKILL now; returns whether there was such a process."""
-        label = label or self.rng.choice(LABELS)
-        commits = self.flow.commits_of(label)
-        since = time.monotonic()
+    def _kill(self, label):
+        """SIGKILL now; what _recover() needs, or None without a process."""
+        before, since = self.flow.marks(label), time.monotonic()
         if not self.world.signal(label, signal.SIGKILL):
-            return False
+            return None
         self.by_process[label] += 1
-        if recover:
-            self._recover(label, "a kill", since, commits)
-        return True
+        return since, before
+
+    def at_random(self):
+        label = self.rng.choice(LABELS)
+        killed = self._kill(label)
+        if killed:
+            self._recover(label, "a kill", *killed)
+
+    def several(self):
+        """Several at the same time; those that are left go on."""
+        labels = self.rng.sample(LABELS[1:], self.rng.randint(2, 4))
+        killed = {label: self._kill(label) for label in labels}
+        for label, how in killed.items():
+            if how:
+                self._recover(label, f"kills of {', '.join(labels)}", *how)
 
     # -- at a point --
 
     def least(self):
-        """A row of one of the points that killed least of all."""
+        """A row of one of the points that killed least of all, as far as they
+        are passed at all."""
         rows = [r for r in self.world.points.rows
-                if r.passes or r.point in AT_START]
-        rows = [r for r in rows if r.point not in AT_START or
-                r.label == "collector.0"]
-        fewest = min(self.by_point[r.point] for r in rows)
-        return self.rng.choice([r for r in rows
-                                if self.by_point[r.point] == fewest])
+                if r.passes and (r.point not in AT_START or
+                                 r.label == "collector.0")]
+
+        def rank(row):
+            return (self.by_point[row.point] + self.in_vain[repr(row)],
+                    self.in_vain[repr(row)])
+        least = min(map(rank, rows))
+        return self.rng.choice([r for r in rows if rank(r) == least])
 
     def _countdown(self, row):
         """So that the point is passed as often within half a second."""
@@ -89,12 +116,12 @@ class Kills:
     def _provoke(self, row):
         """Makes a process pass a point that it does not pass by itself."""
         if row.point in AT_START:
-            self.at_random(row.label, recover=False)
+            self._kill(row.label)
         elif row.point in AT_DEATH:
-            self.at_random("metrics.0", recover=False)
+            self._kill("metrics.0")
 
     def at_point(self, row=None):
-        """Kills a process at a point; whether it passed there in time."""
+        """Kills a process at a point, if it passes there in time."""
         row = row or self.least()
         fired = row.fired
         provoked = row.point in AT_START | AT_DEATH
@@ -105,26 +132,40 @@ class Kills:
         while row.fired == fired and time.monotonic() < deadline:
             time.sleep(POLL_S)  # pause between polls
         since = time.monotonic()
-        commits = self.flow.commits_of(row.label)
+        before = self.flow.marks(row.label)
         row.disarm()
+        self.world.note(f"{row}: " + ("fired" if row.fired > fired else "-"))
         if row.fired == fired:
-            return False
+            self.in_vain[repr(row)] += 1
+            return
         self.by_process[row.label] += 1
         self.by_point[row.point] += 1
-        self._recover(row.label, row.point, since, commits)
-        return True
+        self._recover(row.label, row.point, since, before)
 
     # -- standing still --
 
-    def stop_for(self, label, seconds):
-        """SIGSTOP, and SIGCONT after a while."""
-        pid = self.world.signal(label, signal.SIGSTOP)
-        if not pid:
+    def stop(self):
+        """A process stands still for a while, at a point or anywhere, and
+        others may die meanwhile."""
+        row = self.least()
+        label, pid = row.label, self.world.processes().get(row.label)
+        if row.point in AT_START | AT_DEATH or not pid:
             return
+        row.arm(self._countdown(row), signal.SIGSTOP)
+        self._wait(self.rng.uniform(0.3, 1.0))
+        row.disarm()
+        self.world.signal(label, signal.SIGSTOP)
         self.stops += 1
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            time.sleep(0.05)  # pause between polls
+        other = self.rng.choice([n for n in LABELS[1:] if n != label])
+        if self.rng.random() < 0.5:
+            self._kill(other)
+        self._wait(self.rng.uniform(0.1, STOP_S))
         with contextlib.suppress(ProcessLookupError):
             if self.world.processes().get(label) == pid:
                 self.world.signal(label, signal.SIGCONT)
+
+    @staticmethod
+    def _wait(seconds):
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            time.sleep(0.02)  # pause between polls

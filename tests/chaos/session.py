@@ -12,6 +12,7 @@ from events import PROBE, Maker
 from kills import Kills
 from ledger import Account
 from report import Report
+from troubles import Troubles
 from watch import Flow
 from world import World
 
@@ -30,6 +31,9 @@ class Session:
         self.flow = Flow(self.world, argparse.Namespace(
             **self._client(PROBE), rate=10.0))
         self.kills = Kills(self.world, self.flow, self.rng)
+        self.troubles = Troubles(self.world, random.Random(given.seed + 1),
+                                 given.seconds)
+        self.kills.quiet = self.troubles.quiet
 
     # -- clients --
 
@@ -67,15 +71,18 @@ class Session:
         self._start_clients()
         self.flow.start()
         wait_for(lambda: len(self.flow.seen["kafka"]) > 5 and
-                 all(n for n, _ in self.flow.commits.values()), 60)
+                 all(self.flow.commits.values()), 60)
 
     def trouble(self):
+        """One thing after the other, and now and then several at once."""
+        acts = ((60, self.kills.at_point), (12, self.kills.at_random),
+                (8, self.kills.several), (8, self.kills.stop),
+                (12, self.troubles.begin))
+        weights, acts = zip(*acts)
         until = time.monotonic() + self.given.seconds
         while time.monotonic() < until and not self.kills.failures:
-            if self.rng.random() < 0.8:
-                self.kills.at_point()
-            else:
-                self.kills.at_random()
+            self.rng.choices(acts, weights)[0]()
+        self.troubles.end()
 
     def rest(self):
         """Stops the clients, and waits until nothing is on its way."""

@@ -42,8 +42,12 @@ class Flow:
         self.client = Client(options)
         self.sent = []  # when probe N left for the first time
         self.seen = {"answers": {}, "kafka": {}, "files": {}}  # {N: when}
-        self.commits = {"onelake-writer.0": [0, 0.0],
-                        "lake-local.0": [0, 0.0]}  # how many, when the last
+        self.commits = {"onelake-writer.0": 0, "lake-local.0": 0}
+        self.landing = {}  # label of a dead writer: since when
+        self.landed = []  # (seconds from a death to the next commit, label)
+        self.acks = {label: row for label in self.commits
+                     for row in world.points.of(label)
+                     if row.point == "sink_before_ack"}
         self.usage = Usage()
         self.ended = threading.Event()
         self.threads = [threading.Thread(target=self._guard, args=(work,),
@@ -131,8 +135,9 @@ class Flow:
         self._count("lake-local.0", made, now)
 
     def _count(self, label, made, now):
-        if made:
-            self.commits[label] = [self.commits[label][0] + made, now]
+        self.commits[label] += made
+        if made and self.landing.get(label, now) < now - EVERY_S:
+            self.landed.append((now - self.landing.pop(label), label))
 
     # -- answers --
 
@@ -156,12 +161,21 @@ class Flow:
                 return time.monotonic()
         return None
 
-    def flows(self, label, since, commits):
+    def marks(self, label):
+        """What flows() has to know of the time of a death. Writers of tables
+        flow when they take and acknowledge events; that these land in tables
+        is watched on the side."""
+        if label not in self.acks:
+            return 0
+        self.landing[label] = time.monotonic()
+        return self.acks[label].passes
+
+    def flows(self, label, since, before):
         """When it flowed again through the process that died at `since`, None
-        when not yet; `commits` is what commits_of(label) was then."""
-        if label in self.commits:
-            count, when = self.commits[label]
-            return when if count > commits and when > since else None
+        when not yet; `before` is what marks(label) was then."""
+        if label in self.acks:
+            return time.monotonic() if self.acks[label].passes > before \
+                else None
         if label == "metrics.0":
             return self._metrics()
         if label == "collector.0":
@@ -169,6 +183,3 @@ class Flow:
         if label == "archive.0":
             return self._first_after("files", since)
         return self._first_after("kafka", since)
-
-    def commits_of(self, label):
-        return self.commits.get(label, (0,))[0]

@@ -6,6 +6,7 @@ collector ─▶ transformer ×2 ─▶ eventhub-publisher ─▶ Kafka
                              ├▶ onelake-writer     ─▶ Azurite, through a proxy
                              └▶ lake-local         ─▶ a folder
 """
+import datetime
 import os
 import pathlib
 import shutil
@@ -42,19 +43,28 @@ class World:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="weft-chaos-"))
         self.servers_folder = pathlib.Path(
             tempfile.mkdtemp(prefix="weft-chaos-servers-"))
-        self.kafka = Kafka(self.servers_folder / "kafka")
         self.azurite = Azurite(self.servers_folder / "azurite")
+        self.azurite.launch()
+        self.kafka = Kafka(self.servers_folder / "kafka")
+        self.kafka.launch()
         self.front = None  # before Azurite
         self.pipeline = Pipeline(self.folder, BUILD / "libexec" / "weft")
         self.points = Points(self.folder / "points", LABELS)
         self.topic = "chaos"
+        self.acts = open(self.folder / "acts", "w", encoding="utf-8",
+                         buffering=1)  # what was done when, line by line
         self.pipeline.env.update(env or {})
         self.pipeline.env["WEFT_FAILPOINT_FILE"] = str(self.points.path)
+
+    def note(self, text):
+        """Writes down what is done, for who looks into a failed run."""
+        at = datetime.datetime.now(datetime.timezone.utc)
+        self.acts.write(f"{at:%H:%M:%S.%f} {text}\n")
 
     # -- begin --
 
     def start(self):
-        """Starts the servers and the pipeline."""
+        """Waits for the servers, and starts the pipeline."""
         self.azurite.start()
         self.kafka.start()
         self.kafka.create_topic(self.topic, partitions=3)
@@ -76,7 +86,7 @@ class World:
             {"name": "lake-local", "in": "local",
              "service": "onelake-writer"},
             {"name": "metrics"}]
-        p.sections["pipeline"]["restart_burst"] = 1000
+        p.sections["pipeline"].update(restart_burst=1000, drain_timeout="60s")
         p.sections["collector"].update(small)
         p.sections["identities"] = {"store": {
             "type": "account_key", "account": self.azurite.account,
@@ -125,6 +135,7 @@ class World:
         """Sends a signal to the process of that label; its pid, or None."""
         pid = self.processes().get(label)
         if pid and is_ours(pid, self.pipeline.config):
+            self.note(f"{signal.Signals(number).name} {label} {pid}")
             os.kill(pid, number)
             return pid
         return None

@@ -68,13 +68,17 @@ class Server:
     def running(self):
         return self.process is not None and self.process.poll() is None
 
-    def start(self):
-        """Starts it unless it runs; it answers when this returns."""
+    def launch(self):
+        """Starts it unless it runs; start() then waits for it."""
         if not self.running:
             with open(self.log, "ab") as log:
                 self.process = subprocess.Popen(
                     self.command(), cwd=self.folder, stdout=log, stderr=log,
                     stdin=subprocess.DEVNULL, preexec_fn=dies_with_us)
+
+    def start(self):
+        """Starts it unless it runs; it answers when this returns."""
+        self.launch()
 
         def up():
             assert self.running, f"{self.name} ended:\n{self.tail()}"
