@@ -189,7 +189,7 @@ check: ## all quick tests, with their own set-up
 	@$(MAKE) -j$(JOBS) BUILD=$(BUILD) all programs-of-tests
 	@$(MAKE) BUILD=$(BUILD) gates-built
 	@$(MAKE) -j$(JOBS) BUILD=$(BUILD) lint
-	@$(MAKE) chaos SECONDS=60
+	@$(MAKE) chaos SECONDS=60 CHAOS_TIER=test
 	@$(RUN_TESTS) --unit $(UNIT) --system
 
 programs-of-tests: $(UNIT) $(PRELOAD) $(TOOLS)
@@ -207,9 +207,11 @@ check-slow: valgrind ## valgrind, and the tests marked slow
 SECONDS ?= 60
 CHAOS = tests/chaos/run --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) \
 	$(if $(REPORT),--report $(REPORT))
+CHAOS_TIER ?= chaos
 chaos: ## kill and disturb everything while events flow (SECONDS= SEED= REPORT=)
-	@scripts/bootstrap --tier test
-	@$(MAKE) -j$(JOBS) BUILD=build/chaos FAILPOINTS=1 all
+	@scripts/bootstrap --tier $(CHAOS_TIER)
+	@$(MAKE) -j$(JOBS) BUILD=build/chaos FAILPOINTS=1 all \
+		build/chaos/tests/preload/mishap.so
 	@.venv/bin/python $(CHAOS)
 
 check-distros: ## build and unit tests in fresh Debian roots (needs root)

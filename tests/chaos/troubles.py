@@ -1,14 +1,20 @@
-"""Trouble with the servers at the far ends, while everything else goes on.
+"""Trouble around the processes, while they go on and are killed: with the
+servers at the far ends, the disk, the clock.
 
-One at a time, each for a few seconds, in a thread of its own. Azurite keeps
+One at a time, each for a few seconds, by a thread of its own. Azurite keeps
 its list of blobs in memory for seconds: it stands still or is stopped in
 order, and is never killed.
 """
-import random
+import os
+import queue
 import threading
 from collections import Counter
 
+import mishap
+
 SECONDS = (1.0, 5.0)
+HANG_SECONDS = (0.5, 3.0)  # of a disk, which is shorter than the watchdog
+CLOCK_SECONDS = 120  # far less than the windows of time that contracts have
 BROKER_FAULT_EVERY_S = 150.0  # of a run; one at least
 REQUESTS = (2, 30)  # how many meet a fault of the proxy
 
@@ -22,99 +28,187 @@ class Troubles:
         self.count = Counter()
         self.broker_left = max(1, int(seconds / BROKER_FAULT_EVERY_S))
         self.over = threading.Event()
-        self.thread = None
         self.failure = None
+        self.busy = False
+        self.acts = queue.Queue()
+        # It lives as long as this process: servers that a thread started are
+        # killed when that thread ends.
+        threading.Thread(target=self._work, daemon=True).start()
 
     def quiet(self):
         """Whether there is none now."""
-        return self.thread is None or not self.thread.is_alive()
+        return not self.busy
 
-    def begin(self):
-        if not self.quiet():
-            return
+    def _brokers(self):
+        acts = [self.kafka_paused, self.kafka_restarted, self.kafka_killed]
+        if self.world.toxiproxy:
+            acts += [self.kafka_slow, self.kafka_resets, self.kafka_hears_us,
+                     self.kafka_cut]
+        return acts
+
+    def _others(self):
         acts = [self.azurite_paused, self.azurite_restarted,
                 self.azurite_refuses, self.azurite_loses_answers,
-                self.azurite_resets, self.azurite_slow]
-        if self.broker_left:
-            acts += 2 * [self.kafka_paused, self.kafka_restarted,
-                         self.kafka_killed]
-        act = self.rng.choice(acts)
-        self.count[act.__name__] += 1
+                self.azurite_resets, self.azurite_slow, self.clock_jumps,
+                self.disk_sync_fails, self.disk_sync_hangs, self.disk_full,
+                self.disk_read_only]
+        if self.world.disk:
+            acts.append(self.disk_really_full)
+        return acts
+
+    def begin(self):
+        if self.busy:
+            return
+        brokers = self._brokers() if self.broker_left else []
+        # The least used first, so that a long run has had them all.
+        acts = brokers + self._others()
+        fewest = min(self.count[a.__name__] for a in acts)
+        act = self.rng.choice([a for a in acts
+                               if self.count[a.__name__] == fewest])
         self.broker_left -= act.__name__.startswith("kafka")
-        self.thread = threading.Thread(target=self._guard, args=(
-            act, random.Random(self.rng.random())), daemon=True)
-        self.thread.start()
+        self.count[act.__name__] += 1
+        self.busy = True
+        self.acts.put(act)
 
     def end(self):
-        """Ends what goes on, and sees to it that all servers answer."""
+        """Ends what goes on, and sees to it that all is well again."""
         self.over.set()
-        if self.thread:
-            self.thread.join(60)
+        self.acts.put(None)
+        self.acts.join()
         if self.failure:
             raise self.failure
+
+    def _work(self):
+        while True:
+            act = self.acts.get()
+            try:
+                if act:
+                    self.world.note(f"{act.__name__} begins")
+                    act()
+                    self.world.note(f"{act.__name__} is over")
+                else:
+                    self._restore()
+            except Exception as e:  # told by end(): a thread has no caller
+                self.failure = e
+            self.busy = False
+            self.acts.task_done()
+
+    def _restore(self):
         self.world.front.clear()
+        self.world.mishap.disk(mishap.GOOD)
         for server in (self.world.kafka, self.world.azurite):
             server.restore()
 
-    def _guard(self, act, rng):
-        self.world.note(f"{act.__name__} begins")
-        try:
-            act(rng)
-        except Exception as e:  # told by end(): a thread has no caller
-            self.failure = e
-        self.world.note(f"{act.__name__} is over")
-
-    def _for_a_while(self, rng):
-        self.over.wait(rng.uniform(*SECONDS))
+    def _for_a_while(self, seconds=SECONDS):
+        self.over.wait(self.rng.uniform(*seconds))
 
     # -- the broker --
 
-    def kafka_paused(self, rng):
+    def kafka_paused(self):
         self.world.kafka.pause()
-        self._for_a_while(rng)
+        self._for_a_while()
         self.world.kafka.resume()
 
-    def kafka_restarted(self, rng):
+    def kafka_restarted(self):
         self.world.kafka.stop()
-        self._for_a_while(rng)
+        self._for_a_while()
         self.world.kafka.start()
 
-    def kafka_killed(self, rng):
+    def kafka_killed(self):
         self.world.kafka.kill()
-        self._for_a_while(rng)
+        self._for_a_while()
         self.world.kafka.start()
+
+    def _toxic(self, kind, stream="downstream", **attributes):
+        self.world.toxiproxy.toxic(kind, stream, **attributes)
+        self._for_a_while()
+        self.world.toxiproxy.heal()
+
+    def kafka_slow(self):
+        self._toxic("latency", latency=300, jitter=200)
+
+    def kafka_resets(self):
+        self._toxic("reset_peer", timeout=self.rng.choice((0, 50, 500)))
+
+    def kafka_hears_us(self):
+        """Its answers are lost."""
+        self._toxic("timeout", timeout=0)
+
+    def kafka_cut(self):
+        self.world.toxiproxy.cut()
+        self._for_a_while()
+        self.world.toxiproxy.heal()
 
     # -- the store --
 
-    def azurite_paused(self, rng):
+    def azurite_paused(self):
         self.world.azurite.pause()
-        self._for_a_while(rng)
+        self._for_a_while()
         self.world.azurite.resume()
 
-    def azurite_restarted(self, rng):
+    def azurite_restarted(self):
         self.world.azurite.stop()
-        self._for_a_while(rng)
+        self._for_a_while()
         self.world.azurite.start()
 
-    def _rule(self, rng, make, **which):
+    def _rule(self, make, **which):
         """A fault of the proxy for some requests, not for longer than a
         while."""
-        make(times=rng.randint(*REQUESTS), **which)
-        self._for_a_while(rng)
+        make(times=self.rng.randint(*REQUESTS), **which)
+        self._for_a_while()
         self.world.front.clear()
 
-    def azurite_refuses(self, rng):
-        status = rng.choice((429, 500, 503))
+    def azurite_refuses(self):
+        status = self.rng.choice((429, 500, 503))
         headers = {"Retry-After": "1"} if status != 500 else {}
-        self._rule(rng, lambda **which: self.world.front.answer(
+        self._rule(lambda **which: self.world.front.answer(
             status, headers, **which))
 
-    def azurite_loses_answers(self, rng):
-        self._rule(rng, self.world.front.lose_answer, method="PUT",
-                   path=rng.choice(("", "_delta_log")))
+    def azurite_loses_answers(self):
+        self._rule(self.world.front.lose_answer, method="PUT",
+                   path=self.rng.choice(("", "_delta_log")))
 
-    def azurite_resets(self, rng):
-        self._rule(rng, self.world.front.reset_before)
+    def azurite_resets(self):
+        self._rule(self.world.front.reset_before)
 
-    def azurite_slow(self, rng):
-        self._rule(rng, lambda **which: self.world.front.delay(0.3, **which))
+    def azurite_slow(self):
+        self._rule(lambda **which: self.world.front.delay(0.3, **which))
+
+    # -- the machine --
+
+    def clock_jumps(self):
+        """To another time, which then is the time."""
+        self.world.mishap.clock(self.rng.uniform(-CLOCK_SECONDS,
+                                                 CLOCK_SECONDS))
+        self._for_a_while()
+
+    def _disk(self, what, seconds=SECONDS):
+        self.world.mishap.disk(what)
+        self._for_a_while(seconds)
+        self.world.mishap.disk(mishap.GOOD)
+
+    def disk_sync_fails(self):
+        self._disk(mishap.SYNC_FAILS)
+
+    def disk_sync_hangs(self):
+        self._disk(mishap.SYNC_HANGS, HANG_SECONDS)
+
+    def disk_full(self):
+        self._disk(mishap.FULL)
+
+    def disk_read_only(self):
+        self._disk(mishap.READ_ONLY)
+
+    def disk_really_full(self):
+        """Not the shim: somebody else takes all that is left."""
+        ballast = self.world.disk / "ballast"
+        with open(ballast, "wb") as f:
+            block = 1 << 20
+            while block >= 4096:
+                try:
+                    f.write(bytes(block))
+                    f.flush()
+                except OSError:
+                    block //= 4
+        self._for_a_while()
+        os.unlink(ballast)

@@ -11,19 +11,24 @@ import os
 import pathlib
 import shutil
 import signal
+import subprocess
 import tempfile
+import time
 
 from conftest import Pipeline, is_ours
 from proxy import Proxy
 from servers import Azurite, Kafka
-from common import BUILD, alive, wait_for
+from common import BUILD, alive, lasting_port, wait_for
 
+from mishap import Mishap
 from points import Points
+from toxiproxy import Toxiproxy
 
 LABELS = ("weftd", "collector.0", "transformer.0", "transformer.1",
           "eventhub-publisher.0", "archive.0", "onelake-writer.0",
           "lake-local.0", "metrics.0")
 MAX_MESSAGE = "32KiB"
+DISK_MB = 384
 START_S = 30.0
 
 
@@ -35,17 +40,40 @@ def label_of(words):
     return pathlib.Path(words[0]).name
 
 
+class ProxiedKafka(Kafka):
+    """Has one more address, where it says that it is reached at another, the
+    port of a proxy."""
+
+    def __init__(self, folder, proxy_port):
+        super().__init__(folder)
+        self.inner_port = lasting_port()
+        text = self.config.read_text()
+        text = text.replace("listeners=PLAINTEXT://", (
+            f"listeners=PROXIED://127.0.0.1:{self.inner_port},PLAINTEXT://"))
+        text = text.replace(
+            f"advertised.listeners=PROXIED://127.0.0.1:{self.inner_port}",
+            f"advertised.listeners=PROXIED://127.0.0.1:{proxy_port}")
+        text = text.replace("protocol.map=PLAINTEXT",
+                            "protocol.map=PROXIED:PLAINTEXT,PLAINTEXT")
+        self.config.write_text(text)
+        self.proxied = f"127.0.0.1:{proxy_port}"
+
+
 class World:
     """Made in a folder of its own; start() and stop() in this order."""
 
-    def __init__(self, env=None):
+    def __init__(self):
         # Unix sockets take about 100 bytes, so the name is short.
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="weft-chaos-"))
         self.servers_folder = pathlib.Path(
             tempfile.mkdtemp(prefix="weft-chaos-servers-"))
         self.azurite = Azurite(self.servers_folder / "azurite")
         self.azurite.launch()
-        self.kafka = Kafka(self.servers_folder / "kafka")
+        self.toxiproxy = Toxiproxy(self.servers_folder / "toxiproxy.log") \
+            if Toxiproxy.is_built() else None
+        self.kafka = ProxiedKafka(
+            self.servers_folder / "kafka", self.toxiproxy.port) \
+            if self.toxiproxy else Kafka(self.servers_folder / "kafka")
         self.kafka.launch()
         self.front = None  # before Azurite
         self.pipeline = Pipeline(self.folder, BUILD / "libexec" / "weft")
@@ -53,8 +81,10 @@ class World:
         self.topic = "chaos"
         self.acts = open(self.folder / "acts", "w", encoding="utf-8",
                          buffering=1)  # what was done when, line by line
-        self.pipeline.env.update(env or {})
+        self.mishap = Mishap(self.folder / "mishap", self.folder)
+        self.pipeline.env.update(self.mishap.env())
         self.pipeline.env["WEFT_FAILPOINT_FILE"] = str(self.points.path)
+        self.disk = None  # a small one of its own for the state
 
     def note(self, text):
         """Writes down what is done, for who looks into a failed run."""
@@ -70,11 +100,25 @@ class World:
         self.kafka.create_topic(self.topic, partitions=3)
         self.azurite.make_container("chaos")
         self.front = Proxy(self.azurite.port)
+        if self.toxiproxy:
+            self.toxiproxy.start(self.kafka.inner_port)
+        self._mount()
         self._configure()
         self.pipeline.start()
 
+    def _mount(self):
+        """A small disk for the state, where that is allowed."""
+        folder = self.pipeline.state_dir
+        folder.mkdir(mode=0o700)
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m,mode=700",
+             "weft-chaos", folder], capture_output=True, check=False)
+        if done.returncode == 0:
+            self.disk = folder
+
     def _configure(self):
         small = {"segment_size": "1MiB"}
+        sink = {**small, "log_reserve": "8MiB"}
         retry = {"retry_first": "50ms", "retry_max": "500ms"}
         p = self.pipeline
         p.services = [
@@ -92,12 +136,13 @@ class World:
             "type": "account_key", "account": self.azurite.account,
             "key": self.azurite.key}}
         p.sections["eventhub-publisher"] = {
-            "backend": "kafka", "bootstrap": self.kafka.bootstrap,
-            "topic": self.topic, "max_message": MAX_MESSAGE, **small, **retry}
+            "backend": "kafka", "topic": self.topic,
+            "bootstrap": getattr(self.kafka, "proxied", self.kafka.bootstrap),
+            "max_message": MAX_MESSAGE, **sink, **retry}
         p.sections["archive"] = {
             "backend": "file", "path": p.out_dir, "rotate_size": "256KiB",
-            **small, **retry}
-        lake = {"flush": "300ms", "checkpoint_interval": 5, **small, **retry}
+            **sink, **retry}
+        lake = {"flush": "300ms", "checkpoint_interval": 5, **sink, **retry}
         p.sections["onelake-writer"] = {
             "lake": f"{self.azurite.url_at(self.front.port)}/chaos",
             "identity": "store", **lake}
@@ -149,10 +194,26 @@ class World:
         """After weftd was killed, and with it everything."""
         wait_for(lambda: not self.processes(), START_S,
                  lambda: f"still there without weftd: {self.processes()}")
-        done = self.pipeline.ctl("start")
-        assert done.code == 0, done
+        until = time.monotonic() + START_S
+        # A disk may be full just now.
+        while (done := self.pipeline.ctl("start")).code != 0:
+            assert time.monotonic() < until, done
+            time.sleep(0.1)  # pause between polls
 
     # -- end --
+
+    def _unmount(self, keep):
+        """What is kept is copied from the small disk."""
+        if not self.disk:
+            return
+        copy = self.folder / "state-copy"
+        if keep:
+            shutil.copytree(self.disk, copy, symlinks=True,
+                            ignore_dangling_symlinks=True)
+        subprocess.run(["umount", "-l", self.disk], check=True)
+        if keep:
+            self.disk.rmdir()
+            copy.rename(self.disk)
 
     def stop(self, keep):
         """Ends everything; the folder stays when it is to be kept."""
@@ -162,8 +223,10 @@ class World:
         self.pipeline.clean_up()
         if self.front:
             self.front.close()
-        for server in (self.azurite, self.kafka):
-            server.stop()
+        for server in (self.azurite, self.kafka, self.toxiproxy):
+            if server:
+                server.stop()
+        self._unmount(keep)
         shutil.rmtree(self.servers_folder, ignore_errors=True)
         if not keep:
             shutil.rmtree(self.folder, ignore_errors=True)
