@@ -31,6 +31,9 @@
  */
 #define BATCH_MAX_LINE_BYTES (8u << 20)
 
+/* Between the parts of an id that is of several fields. */
+#define BATCH_PART_SEPARATOR '\x1f'
+
 /* A stream name's number in one batch; not stable across batches. */
 #define BATCH_NO_STREAM UINT16_MAX
 

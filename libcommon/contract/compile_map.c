@@ -9,11 +9,17 @@
 #define MAX_MASK_KEEP  4096
 #define DEFAULT_KEEP   32
 
+static const char *const masks[] = {"none",	"hash",	 "redact",
+				    "truncate", "last4", NULL};
+
+const char *contract_mask_name(enum contract_mask mask)
+{
+	return masks[mask];
+}
+
 void compile_mask(struct compiler *c, const struct declared *d, struct rule *r,
 		  struct contract_field *f)
 {
-	static const char *const masks[] = {"none",	"hash",	 "redact",
-					    "truncate", "last4", NULL};
 	const config_setting_t *keep = declared_get(d, "mask_keep");
 
 	f->mask = (enum contract_mask)declared_word(c, d, "mask", masks);

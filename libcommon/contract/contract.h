@@ -40,6 +40,9 @@ enum contract_mask {
 	CONTRACT_MASK_LAST4,
 };
 
+/* As contracts write it: "hash", … */
+const char *contract_mask_name(enum contract_mask mask);
+
 enum contract_violation {
 	CONTRACT_REJECT,
 	CONTRACT_FLAG,

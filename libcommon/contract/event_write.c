@@ -4,9 +4,6 @@
 #include "contract/event.h"
 #include "contract/put.h"
 
-/* Between the parts of an identity of several fields. */
-#define PART_SEPARATOR '\x1f'
-
 /* Room for what goes between lines: identity, key and type, unescaped. */
 #define ASIDE_BYTES (64u << 10)
 
@@ -129,7 +126,7 @@ static struct slice identity_of(struct intake *in)
 		struct slice value = value_of(in, m->identity[i]);
 
 		if (i)
-			buf_char(joined, PART_SEPARATOR);
+			buf_char(joined, BATCH_PART_SEPARATOR);
 		buf_append(joined, value.text, value.bytes);
 	}
 	return (struct slice){joined->data, joined->used};

@@ -41,6 +41,8 @@ struct mapper {
 	struct finding finding;
 	struct buf flags; /* `field:code,field:code` of the event */
 	struct buf text;
+	struct buf tail;   /* what last4 leaves of a value */
+	struct buf masked; /* of a dead letter: members and their masks */
 	int64_t created_at_us; /* what `created` says */
 	char created[CLOCK_TEXT_BYTES];
 

@@ -56,11 +56,11 @@ static char *last_four(struct mapper *m, const struct json_member *member,
 	/* A value of four characters would be shown whole. */
 	if (at == 0)
 		at = bytes;
-	buf_clear(&m->text);
-	buf_json_escape(&m->text, text + at, bytes - at);
+	buf_clear(&m->tail);
+	buf_json_escape(&m->tail, text + at, bytes - at);
 	out = put(out, "\"****", 5);
-	if (m->text.used)
-		out = put(out, m->text.data, m->text.used);
+	if (m->tail.used)
+		out = put(out, m->tail.data, m->tail.used);
 	*out++ = '"';
 	return out;
 }

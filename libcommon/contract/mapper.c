@@ -23,6 +23,8 @@ void mapper_free(struct mapper **m)
 		mask_cache_free(&(*m)->cache);
 		buf_free(&(*m)->flags);
 		buf_free(&(*m)->text);
+		buf_free(&(*m)->tail);
+		buf_free(&(*m)->masked);
 	}
 	free(*m);
 	*m = NULL;

@@ -9,6 +9,9 @@
 
 #define MASK_HASH_BYTES 64 /* hex digits of an HMAC-SHA-256 */
 
+/* What a dead letter says of a member that no mask could be put over. */
+#define MASK_REMOVED "removed"
+
 /* The states of SHA-256 after the inner and the outer pad of a secret. */
 struct mask_key {
 	uint64_t serial; /* unlike an address, never used twice */

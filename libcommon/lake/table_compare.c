@@ -14,9 +14,6 @@
  * in it may have been appended to a log just before.
  */
 #define RECENT_MARGIN_US INT64_C(60000000)
-/* Between the parts of an identity of several fields, as in a batch's index. */
-#define PART_SEPARATOR '\x1f'
-
 bool table_is_recent(const struct delta_file *file, int64_t since_us)
 {
 	return file->modified_at_ms >= (since_us - RECENT_MARGIN_US) / 1000;
@@ -249,7 +246,7 @@ static int each_row(struct table *t, const struct contract *c, const char *sql,
 		buf_clear(&id);
 		for (uint32_t i = 0; i < c->identity_count; i++) {
 			if (i)
-				buf_char(&id, PART_SEPARATOR);
+				buf_char(&id, BATCH_PART_SEPARATOR);
 			duck_text(r, i, &id);
 		}
 		fn(arg, id.data, id.used);

@@ -20,6 +20,7 @@ static struct kafka_stream *stream_new(struct kafka_messages *m,
 			   topic);
 	s->topic = kafka_topic(m->kafka, topic);
 	s->version = version;
+	s->letters = strcmp(name, "dead_letter") == 0;
 	s->contract_bytes = (size_t)snprintf(s->contract, sizeof(s->contract),
 					     "%s/%u", name, version);
 	if (m->envelope) {
@@ -125,6 +126,18 @@ char *kafka_messages_wrap(struct kafka_messages *m)
 #define HEADER(name, value, bytes) \
 	((struct kafka_header){(name), sizeof(name) - 1, (value), (bytes)})
 
+static struct kafka_header id_header(const char *id, size_t bytes, bool letter)
+{
+	const char *part =
+	    letter ? memchr(id, BATCH_PART_SEPARATOR, bytes) : NULL;
+
+	if (part) {
+		bytes -= (size_t)(part + 1 - id);
+		id = part + 1;
+	}
+	return HEADER("event_id", id, bytes);
+}
+
 size_t kafka_messages_headers(const struct kafka_messages *m,
 			      const struct batch_event *e,
 			      const struct kafka_stream *s,
@@ -141,7 +154,7 @@ size_t kafka_messages_headers(const struct kafka_messages *m,
 	headers[n++] = HEADER("contract", s->contract, s->contract_bytes);
 	if (e->id_bytes)
 		headers[n++] =
-		    HEADER("event_id", payload + e->id_offset, e->id_bytes);
+		    id_header(payload + e->id_offset, e->id_bytes, s->letters);
 	if (*m->trace)
 		headers[n++] =
 		    HEADER("trace_id", m->trace, sizeof(m->trace) - 1);

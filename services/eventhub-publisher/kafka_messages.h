@@ -15,6 +15,9 @@ struct kafka_stream {
 	char name[BATCH_STREAM_NAME_BYTES + 1];
 	struct kafka_topic *topic;
 	uint16_t version;
+	/* Of dead letters the identity is their event's, behind its stream; the
+	 * header has the event's own id all the same. */
+	bool letters;
 	char contract[BATCH_STREAM_NAME_BYTES + 8]; /* "order/1" */
 	size_t contract_bytes;
 	struct buf envelope; /* {"stream":"order", or empty */

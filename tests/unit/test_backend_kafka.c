@@ -364,6 +364,44 @@ static void test_events_arrive_with_key_and_headers(void **state)
 		assert_int_equal(numbers[i], i);
 }
 
+static void look_at_letter(const rd_kafka_message_t *m)
+{
+	assert_header(m, "event_id", "e00000");
+	assert_header(m, "contract", "dead_letter/3");
+}
+
+/* In the index it follows its stream; readers of Kafka join by the id alone. */
+static void test_a_dead_letter_has_its_events_id(void **state)
+{
+	struct batch_builder *b = batch_builder_new();
+	struct batch_header header = {.created_at_us = 1};
+	struct batch_event e;
+	struct world *w = *state;
+	unsigned numbers[MAX_MESSAGES];
+	struct batch *whole;
+
+	add_event(b, "dead_letter", 0, 2);
+	whole = batch_builder_seal(b, &header);
+	e = whole->events[0];
+	e.id_offset = whole->header.payload_bytes;
+	e.id_bytes = 12;
+	e.stream = batch_builder_stream(b, "dead_letter", 11);
+	memcpy(batch_builder_room(b, whole->header.payload_bytes),
+	       whole->payload, whole->header.payload_bytes);
+	batch_builder_commit(b, whole->header.payload_bytes);
+	memcpy(batch_builder_room(b, 12),
+	       "order\x1f"
+	       "e00000",
+	       12);
+	batch_builder_commit(b, 12);
+	batch_builder_event(b, &e);
+	w->log[w->batches++] = batch_builder_seal(b, &header);
+	batch_unref(&whole);
+	batch_builder_free(&b);
+	deliver_all(w);
+	assert_int_equal(consume(w, "t", 1, numbers, look_at_letter), 1);
+}
+
 static void look_at_envelope(const rd_kafka_message_t *m)
 {
 	static const char expected[] =
@@ -647,6 +685,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 	    T(test_events_arrive_with_key_and_headers),
+	    T(test_a_dead_letter_has_its_events_id),
 	    T(test_an_envelope_names_the_stream),
 	    T(test_throttling_sends_again_from_what_was_delivered),
 	    T(test_a_new_leader_is_no_failure),

@@ -78,7 +78,11 @@ static void test_a_letter_says_what_and_why(void **state)
 		    &why);
 	assert_int_equal(letter.position, TABLE_NO_POSITION);
 	assert_true(letter.flagged);
-	assert_int_equal(letter.id_bytes, 3);
+	assert_int_equal(letter.id_bytes, 5);
+	assert_memory_equal(letter.id,
+			    "t\x1f"
+			    "a\"b",
+			    5);
 	assert_int_equal(
 	    strlen("{\"event_id\":\"a\\\"b\",\"event_type\":"
 		   "\"dead_letter\",\"event_time\":\"" NOW_TEXT
@@ -102,9 +106,16 @@ static void test_a_letter_says_what_and_why(void **state)
 	e.id_bytes = 0;
 	letter_make(&letter, contract_set_at(set, 0), &job->batches[0], &e,
 		    &why);
-	assert_int_equal(letter.id_bytes, 32);
-	assert_memory_equal(letter.line + strlen("{\"event_id\":\""), letter.id,
-			    32);
+	assert_int_equal(letter.id_bytes, 2 + 32);
+	assert_memory_equal(letter.line + strlen("{\"event_id\":\""),
+			    letter.id + 2, 32);
+	free((char *)(uintptr_t)letter.line);
+	/* So does one whose own leaves no room for the stream. */
+	e.id = text;
+	e.id_bytes = UINT16_MAX;
+	letter_make(&letter, contract_set_at(set, 0), &job->batches[0], &e,
+		    &why);
+	assert_int_equal(letter.id_bytes, 2 + 32);
 	free((char *)(uintptr_t)letter.line);
 	job_free(&job);
 	contract_set_unref(&set);

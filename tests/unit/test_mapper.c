@@ -592,8 +592,13 @@ static char *letter_of(struct contract_set *set, const char *stream,
 	assert_string_equal(batch_stream(out, e->stream, name), "dead_letter");
 	assert_int_equal(e->type_bytes, 11);
 	assert_memory_equal(out->payload + e->type_offset, "dead_letter", 11);
-	assert_int_equal(e->id_bytes, 36);
-	assert_memory_equal(out->payload + e->id_offset, line + 13, 36);
+	/* The identity: the stream and the event's id, behind the line. */
+	assert_int_equal(e->id_bytes, strlen(stream) + 1 + 36);
+	assert_memory_equal(out->payload + e->id_offset, stream,
+			    strlen(stream));
+	assert_int_equal(out->payload[e->id_offset + strlen(stream)], '\x1f');
+	assert_memory_equal(out->payload + e->id_offset + strlen(stream) + 1,
+			    line + 13, 36);
 	batch_unref(&out);
 	batch_unref(&b);
 	return line;
@@ -637,8 +642,112 @@ static void a_dead_letter_is_masked(void **state)
 	assert_null(strstr(line, "Jane"));
 	assert_non_null(strstr(line, "\\\"query_text\\\":\\\"***\\\""));
 	assert_non_null(strstr(line, "\\\"u\\\":1}"));
+	assert_non_null(strstr(line, ",\"masked\":{\"customer_name\":\"hash\","
+				     "\"query_text\":\"redact\"}}"));
 	free(line);
 	contract_set_unref(&set);
+}
+
+/* What is inside a member, or is no string, cannot be shown under a mask. */
+static void what_cannot_be_masked_is_left_out_of_a_letter(void **state)
+{
+	struct contract_set *set = set_of_text(
+	    HEAD ",{ name = \"mail\"; type = \"string\"; from = \"who.mail\"; "
+		 "mask = \"hash\"; }"
+		 ",{ name = \"card\"; type = \"string\"; mask = \"last4\"; }"
+		 ",{ name = \"pin\"; type = \"string\"; mask = \"hash\"; }" TAIL
+		 "unknown_fields = \"keep\"; unknown_column = "
+		 "\"custom_properties\";");
+	const char *text = "{\"k\":\"v\",\"who\":{\"mail\":\"j@x\"},"
+			   "\"card\":\"4111111111\",\"pin\":9,"
+			   "\"custom_properties\":5,\"u\":1}";
+	char *line = letter_of(set, "t", text, strlen(text));
+
+	(void)state;
+	assert_non_null(
+	    strstr(line, "\"original\":\"{\\\"k\\\":\\\"v\\\",\\\"who\\\":null,"
+			 "\\\"card\\\":\\\"****1111\\\",\\\"pin\\\":null,"
+			 "\\\"custom_properties\\\":5,\\\"u\\\":1}\","
+			 "\"masked\":{\"who\":\"removed\",\"card\":\"last4\","
+			 "\"pin\":\"removed\"}}"));
+	free(line);
+	contract_set_unref(&set);
+}
+
+/* The index has texts without escapes, as a reader of the table sees them. */
+static void letters_of_one_id_are_told_apart_by_stream(void **state)
+{
+	static const char *const streams[] = {"order", "gone", "order"};
+	struct contract_set *set = set_of_folder("etc/contracts");
+	struct batch_builder *w = batch_builder_new();
+	struct batch_header header = {.created_at_us = NOW_US};
+	struct batch *b, *out;
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		static const char text[] = "{\"event_id\":\"a\\\"b\",\"x\n";
+		struct batch_event e = {
+		    .offset = batch_builder_offset(w),
+		    .bytes = sizeof(text) - 2,
+		    .id_bytes = 3,
+		};
+
+		e.stream =
+		    batch_builder_stream(w, streams[i], strlen(streams[i]));
+		memcpy(batch_builder_room(w, sizeof(text) - 1), text,
+		       sizeof(text) - 1);
+		batch_builder_commit(w, sizeof(text) - 1);
+		e.id_offset = batch_builder_offset(w);
+		memcpy(batch_builder_room(w, 3), "a\"b", 3);
+		batch_builder_commit(w, 3);
+		batch_builder_event(w, &e);
+	}
+	b = batch_builder_seal(w, &header);
+	out = map_batch(set, b, NULL);
+	for (uint32_t i = 0; i < 3; i++) {
+		const struct batch_event *e = &out->events[i];
+		char *id = xasprintf("%s\x1f"
+				     "a\"b",
+				     streams[i]);
+
+		assert_int_equal(e->id_bytes, strlen(id));
+		assert_memory_equal(out->payload + e->id_offset, id,
+				    strlen(id));
+		free(id);
+	}
+	batch_unref(&out);
+	batch_unref(&b);
+	batch_builder_free(&w);
+	contract_set_unref(&set);
+}
+
+/* An id that leaves its stream no room gives way to one made of it. */
+static void an_identity_has_a_limit(void **state)
+{
+	struct contract_set *set = set_of_folder("etc/contracts");
+	struct batch_builder *w = batch_builder_new();
+	struct batch_header header = {.created_at_us = NOW_US};
+	struct batch_event e = {.bytes = 1, .id_bytes = UINT16_MAX - 5};
+	struct batch *b, *out;
+	char *id = xmalloc(UINT16_MAX);
+
+	(void)state;
+	memset(id, 'i', UINT16_MAX);
+	e.stream = batch_builder_stream(w, "order", 5);
+	memcpy(batch_builder_room(w, 2), "x\n", 2);
+	batch_builder_commit(w, 2);
+	e.id_offset = batch_builder_offset(w);
+	memcpy(batch_builder_room(w, UINT16_MAX), id, UINT16_MAX);
+	batch_builder_commit(w, UINT16_MAX);
+	batch_builder_event(w, &e);
+	b = batch_builder_seal(w, &header);
+	out = map_batch(set, b, NULL);
+	assert_int_equal(out->events[0].id_bytes, 5 + 1 + 36);
+	batch_unref(&out);
+	batch_unref(&b);
+	batch_builder_free(&w);
+	contract_set_unref(&set);
+	free(id);
 }
 
 /* Whatever line reaches the mapper, what leaves it is JSON. */
@@ -702,6 +811,9 @@ int main(void)
 	    cmocka_unit_test(each_of_the_24_event_types_is_mapped),
 	    cmocka_unit_test(an_event_that_cannot_be_mapped_is_a_dead_letter),
 	    cmocka_unit_test(a_dead_letter_is_masked),
+	    cmocka_unit_test(what_cannot_be_masked_is_left_out_of_a_letter),
+	    cmocka_unit_test(letters_of_one_id_are_told_apart_by_stream),
+	    cmocka_unit_test(an_identity_has_a_limit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
