@@ -42,6 +42,8 @@ enum batch_flags {
 	BATCH_REPLAY = 1 << 0,
 	/* contracts were applied, by a transformer or whoever came before */
 	BATCH_MAPPED = 1 << 1,
+	/* its events come from the raw archive, which has them already */
+	BATCH_ARCHIVED = 1 << 2,
 };
 
 /* One producer instance's numbered sequence through one transformer. */
@@ -198,6 +200,13 @@ bool batch_builder_copy(struct batch_builder *w, const struct batch *b,
 			uint32_t i) MUST_CHECK;
 
 uint32_t batch_builder_events(const struct batch_builder *w);
+
+/*
+ * The event appended last, and in *payload the payload that its offsets count
+ * from, both until the next call on the builder; NULL when it holds none.
+ */
+const struct batch_event *batch_builder_last(const struct batch_builder *w,
+					     const char **payload);
 
 /* Bytes that a batch sealed now would have, as batch_bytes() counts them. */
 size_t batch_builder_bytes(const struct batch_builder *w);

@@ -261,6 +261,16 @@ bool batch_builder_copy(struct batch_builder *w, const struct batch *b,
 	return true;
 }
 
+const struct batch_event *batch_builder_last(const struct batch_builder *w,
+					     const char **payload)
+{
+	if (!w->events)
+		return NULL;
+	*payload = w->payload.data;
+	return (const struct batch_event *)(w->index.data + TABLE_MAX_BYTES) +
+	       (w->events - 1);
+}
+
 uint32_t batch_builder_events(const struct batch_builder *w)
 {
 	return w->events;

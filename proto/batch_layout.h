@@ -8,9 +8,10 @@
 
 #include "proto/batch.h"
 
-#define BATCH_MAGIC	  0x54414257u /* "WBAT" */
-#define BATCH_VERSION	  1
-#define BATCH_KNOWN_FLAGS ((uint32_t)(BATCH_REPLAY | BATCH_MAPPED))
+#define BATCH_MAGIC   0x54414257u /* "WBAT" */
+#define BATCH_VERSION 1
+#define BATCH_KNOWN_FLAGS \
+	((uint32_t)(BATCH_REPLAY | BATCH_MAPPED | BATCH_ARCHIVED))
 /* 9999-12-31T23:59:59.999999Z, the last time that has a text. */
 #define BATCH_MAX_CREATED_US INT64_C(253402300799999999)
 

@@ -97,6 +97,9 @@ enum kind_flags {
 	KIND_SINK = 1 << 2,   /* one link in, has a log */
 	KIND_TOOL = 1 << 3,   /* no links */
 	KIND_SINGLE = 1 << 4, /* at most one row of one instance */
+	/* Started by pipelinectl when there is something to do; no row lists
+	 * it, and conf_load_row() of its name adds one. */
+	KIND_ON_DEMAND = 1 << 5,
 };
 
 /* What services/pipeline.def says of a service, with its tables. */

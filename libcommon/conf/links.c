@@ -157,8 +157,9 @@ static void list_ends(const struct loading *l, struct buf *out,
 
 	for (size_t i = 0; i < l->kinds->count; i++) {
 		const struct conf_kind *k = &l->kinds->kinds[i];
-		bool fits = feeders ? feeds(k, s->kind, s->in)
-				    : *k->in && feeds(s->kind, k, k->in);
+		bool fits = k->flags & KIND_ON_DEMAND ? false
+			    : feeders		      ? feeds(k, s->kind, s->in)
+				      : *k->in && feeds(s->kind, k, k->in);
 
 		if (fits)
 			buf_printf(out, "%s{ name = \"%s\"; }",

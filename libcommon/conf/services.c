@@ -71,6 +71,13 @@ static const struct conf_kind *row_kind(struct loading *l,
 	const struct conf_kind *kind = find_kind(l->kinds, name);
 	const char **names, *nearest;
 
+	if (kind && (kind->flags & KIND_ON_DEMAND)) {
+		problem_error(&l->problems, load_where(l, row),
+			      "services: pipelinectl starts \"%s\" when there "
+			      "is something to do; leave the row out",
+			      kind->name);
+		return NULL;
+	}
 	if (kind)
 		return kind;
 	names = xcalloc(l->kinds->count, sizeof(*names));
@@ -216,6 +223,17 @@ static void read_service(struct loading *l, const config_setting_t *row)
 		    });
 }
 
+static void add_kind(struct loading *l, const struct conf_kind *kind)
+{
+	add_service(l, load_where(l, NULL),
+		    &(struct conf_service){
+			.name = (char *)kind->name,
+			.kind = kind,
+			.instances = 1,
+			.in = (char *)kind->in,
+		    });
+}
+
 /* What runs when the file does not say, or there is none. */
 static void default_services(struct loading *l)
 {
@@ -227,17 +245,11 @@ static void default_services(struct loading *l)
 		const struct conf_kind *kind = find_kind(l->kinds, names[i]);
 
 		if (kind)
-			add_service(l, load_where(l, NULL),
-				    &(struct conf_service){
-					.name = (char *)kind->name,
-					.kind = kind,
-					.instances = 1,
-					.in = (char *)kind->in,
-				    });
+			add_kind(l, kind);
 	}
 }
 
-void services_read(struct loading *l)
+static void read_list(struct loading *l)
 {
 	const config_setting_t *list = config_setting_get_member(
 	    config_root_setting(&l->tree), "services");
@@ -258,4 +270,14 @@ void services_read(struct loading *l)
 			      "to run the default services");
 	for (int i = 0; i < config_setting_length(list); i++)
 		read_service(l, config_setting_get_elem(list, (unsigned)i));
+}
+
+void services_read(struct loading *l)
+{
+	const struct conf_kind *asked =
+	    l->row ? find_kind(l->kinds, l->row) : NULL;
+
+	read_list(l);
+	if (asked && (asked->flags & KIND_ON_DEMAND))
+		add_kind(l, asked);
 }

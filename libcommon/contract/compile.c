@@ -256,7 +256,8 @@ static void compile_contract(struct compiler *c, const struct source *s)
 	compile_filled(c, m);
 	if (match)
 		compile_match(c, match, m);
-	else if (strcmp(s->name, "dead_letter") != 0)
+	else if (strcmp(s->name, "dead_letter") != 0 &&
+		 strcmp(s->name, "dead_letter_state") != 0)
 		report_warning(c, s->root,
 			       "contract \"%s\" has no match, so no event "
 			       "takes it (abstract = true for one that is only "

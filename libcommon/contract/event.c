@@ -196,6 +196,7 @@ static bool check_member(struct intake *in, struct json_member *m)
 	e->member_of[m->rule] = (uint32_t)(m - in->json.members);
 	r = &e->model->shape.rules[m->rule];
 	if (r->value != VALUE_SENT || (r->action & ACTION_CHECK) ||
+	    (e->any_kept && bit_get(e->kept, (uint32_t)m->rule)) ||
 	    (e->envelope_id && m->rule == e->model->id_rule))
 		return true;
 	return check_value(r, m->val, m->nul, &in->finding);
@@ -292,18 +293,18 @@ static bool is_missing(const struct event *e, int32_t rule)
 	       member_name(&e->model->shape.rules[rule]).bytes != 0;
 }
 
-/* The caller's source, if it can stand in a JSON string as it is. */
-static const char *usable_source(const char *source)
+/* The caller's text, if it can stand in a JSON string as it is. */
+static const char *usable_text(const char *text)
 {
-	size_t bytes = source ? strlen(source) : 0;
+	size_t bytes = text ? strlen(text) : 0;
 
 	if (bytes == 0 || bytes > INTAKE_MAX_SOURCE_BYTES)
 		return NULL;
 	for (size_t i = 0; i < bytes; i++)
-		if ((unsigned char)source[i] < 0x20 || source[i] == '"' ||
-		    source[i] == '\\')
+		if ((unsigned char)text[i] < 0x20 || text[i] == '"' ||
+		    text[i] == '\\')
 			return NULL;
-	return source;
+	return text;
 }
 
 /*
@@ -315,14 +316,15 @@ static void complete(struct intake_run *run)
 	struct intake *in = run->in;
 	struct event *e = &in->event;
 	const struct model *m = e->model;
-	const char *source = usable_source(run->request->source);
+	const char *source = usable_text(run->request->source);
+	const char *id = usable_text(run->request->id);
 
 	if (is_missing(e, m->id_rule)) {
-		struct uuid id = uuid_new();
+		struct uuid random = uuid_new();
 
-		uuid_format(&id, e->id);
-		assign(e, m->id_rule,
-		       &(struct slice){e->id, UUID_TEXT_BYTES - 1});
+		if (!id)
+			id = uuid_format(&random, e->id);
+		assign(e, m->id_rule, &(struct slice){id, strlen(id)});
 	}
 	if (is_missing(e, m->time_rule))
 		assign(e, m->time_rule,
@@ -345,6 +347,9 @@ bool event_check(struct intake_run *run)
 	m = e->model;
 	memset(e->seen, 0, m->shape.words * sizeof(*e->seen));
 	memset(e->filled, 0, m->shape.words * sizeof(*e->filled));
+	e->any_kept = false;
+	if (run->request->masked && !event_keep(run))
+		return false;
 	for (uint32_t i = e->first; i < j->member_count; i++) {
 		if (!check_member(in, &j->members[i]))
 			return false;

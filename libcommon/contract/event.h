@@ -41,6 +41,8 @@ struct event {
 	uint32_t assigned_bytes;
 	char id[UUID_TEXT_BYTES];
 	uint64_t seen[MODEL_SEEN_WORDS];
+	uint64_t kept[MODEL_SEEN_WORDS]; /* masked before they came */
+	bool any_kept;
 	uint64_t filled[MODEL_SEEN_WORDS]; /* with a value that is not null */
 	/* The member of each field in `filled`, see EVENT_NO_MEMBER. */
 	uint32_t member_of[MODEL_MAX_FIELDS];
@@ -94,6 +96,13 @@ bool cloudevent_headers(struct intake *in,
 
 /* Finds the contract and checks every member. False with in->finding. */
 bool event_check(struct intake_run *run) MUST_CHECK;
+
+/*
+ * Finds in event.kept the members that were masked before, of an event whose
+ * contract is known. False with in->finding when one cannot be what the
+ * contract asks for (event_kept.c).
+ */
+bool event_keep(struct intake_run *run) MUST_CHECK;
 
 /* Appends line and index entry to the builder. False with in->finding. */
 bool event_write(struct intake_run *run) MUST_CHECK;

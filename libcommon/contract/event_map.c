@@ -121,6 +121,7 @@ bool event_map(struct intake_run *run, uint16_t stream)
 		return event_full(in);
 	m->set = run->set;
 	m->model = in->event.model;
+	m->kept = in->event.any_kept ? in->event.kept : NULL;
 	m->stream = stream;
 	m->behind = 0;
 	m->batch = NULL;

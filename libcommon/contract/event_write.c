@@ -140,7 +140,9 @@ static uint64_t key_hash(const struct intake_run *run, const struct slice *key)
 
 	if (!key->bytes)
 		return 0;
-	if (!(m->shape.rules[m->partition_rule].action & ACTION_MASK))
+	if (!(m->shape.rules[m->partition_rule].action & ACTION_MASK) ||
+	    (run->in->event.any_kept &&
+	     bit_get(run->in->event.kept, (uint32_t)m->partition_rule)))
 		return XXH3_64bits(key->text, key->bytes);
 	mask_hash_cached(run->in->mapper->cache, run->set->mask_key, key->text,
 			 key->bytes, hex);

@@ -24,6 +24,8 @@ static const char *const code_names[] = {
     [INTAKE_UNKNOWN_FIELD] = "unknown_field",
     [INTAKE_BAD_CHARACTER] = "bad_character",
     [INTAKE_BAD_ENVELOPE] = "bad_envelope",
+    [INTAKE_MASKED] = "masked",
+    [INTAKE_NOT_A_ROW] = "not_a_row",
 };
 
 const char *intake_code_name(enum intake_code code)

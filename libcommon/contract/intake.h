@@ -51,6 +51,8 @@ enum intake_code {
 	INTAKE_UNKNOWN_FIELD, /* unknown_field */
 	INTAKE_BAD_CHARACTER, /* bad_character (U+0000) */
 	INTAKE_BAD_ENVELOPE,  /* bad_envelope (CloudEvents attributes) */
+	INTAKE_MASKED,	      /* masked: of a replay, its value is not known */
+	INTAKE_NOT_A_ROW,     /* not_a_row: of a replay, no table takes it */
 };
 const char *intake_code_name(enum intake_code code);
 
@@ -86,6 +88,15 @@ struct intake_request {
 	 * the batch is then to be sealed as BATCH_MAPPED. What cannot be mapped
 	 * is refused with its code. */
 	bool map;
+	/* What a missing event_id becomes, as `source`; NULL: a random UUID. */
+	const char *id;
+	/*
+	 * The events were masked before, as a dead letter says in `masked`: the
+	 * JSON text of an object of members and their masks. They stay as they
+	 * are and are not checked; INTAKE_MASKED when that cannot give what the
+	 * contract asks for. NULL: nothing was.
+	 */
+	const char *masked;
 	/* Default for event_source, or NULL: UTF-8 without quotes, backslashes
 	 * and control characters; any other counts as NULL. */
 	const char *source;

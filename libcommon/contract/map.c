@@ -172,12 +172,14 @@ static void put_changed(struct mapper *m, const struct rule *r,
 {
 	struct line *l = &m->line;
 
-	if ((r->action & ACTION_CHECK) &&
+	bool kept = m->kept && bit_get(m->kept, (uint32_t)member->rule);
+
+	if ((r->action & ACTION_CHECK) && !kept &&
 	    !survives(m, r, member->val, member->nul)) {
 		put_null(m, r);
 		return;
 	}
-	if (r->action & ACTION_MASK) {
+	if ((r->action & ACTION_MASK) && !kept) {
 		put_masked(m, r, member);
 		return;
 	}

@@ -41,8 +41,8 @@ struct mapper {
 	struct finding finding;
 	struct buf flags; /* `field:code,field:code` of the event */
 	struct buf text;
-	struct buf tail;   /* what last4 leaves of a value */
-	struct buf masked; /* of a dead letter: members and their masks */
+	struct buf tail;       /* what last4 leaves of a value */
+	struct buf masked;     /* of a dead letter: members and their masks */
 	int64_t created_at_us; /* what `created` says */
 	char created[CLOCK_TEXT_BYTES];
 
@@ -65,6 +65,7 @@ struct mapper {
 						   */
 	uint32_t unknown_count;			  /* members that go there */
 	uint64_t seen[MODEL_SEEN_WORDS]; /* fields that have a member */
+	const uint64_t *kept; /* fields that were masked before, or NULL */
 };
 
 /* Makes `created` say created_at_us. */

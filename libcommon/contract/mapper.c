@@ -253,6 +253,7 @@ void mapper_event(struct mapper *m, struct contract_set *set,
 	bool parsed;
 
 	m->set = set;
+	m->kept = NULL;
 	m->batch = b;
 	m->event = e;
 	m->behind = b->header.events - i - 1;

@@ -371,3 +371,31 @@ void row_enter(struct row_reader *r, const struct row_cursor *from,
 	if (rule->element->type == CONTRACT_DYNAMIC)
 		c->text = json_skip_space(json_value_start(&r->json, v) + 1);
 }
+
+static int check_all(struct row_reader *r, struct row_cursor *c,
+		     struct err *err)
+{
+	struct row_value value;
+	struct row_cursor inside;
+	uint32_t field;
+	int more;
+
+	while ((more = row_next(r, c, &field, &value, err)) > 0) {
+		if (value.kind < ROW_ARRAY)
+			continue;
+		row_enter(r, c, field, &value, &inside);
+		if (check_all(r, &inside, err) < 0)
+			return -1;
+	}
+	return more;
+}
+
+int row_check(struct row_reader *r, const struct contract *contract,
+	      const char *line, size_t bytes, struct err *err)
+{
+	struct row_cursor c;
+
+	if (row_open(r, contract, line, bytes, &c, err) != 0)
+		return -1;
+	return check_all(r, &c, err);
+}

@@ -75,6 +75,13 @@ int row_next(struct row_reader *r, struct row_cursor *c, uint32_t *field,
 	     struct row_value *value, struct err *err) MUST_CHECK;
 
 /*
+ * Whether all values of a line are of their types: 0; -1 with *err (EINVAL)
+ * naming the field that is not. Ends walks begun before.
+ */
+int row_check(struct row_reader *r, const struct contract *contract,
+	      const char *line, size_t bytes, struct err *err) MUST_CHECK;
+
+/*
  * Begins a walk, in *c, over what is in a value of kind array or struct that
  * row_next() gave for `field` of `from`. Walks may be nested, and need not be
  * ended.

@@ -364,29 +364,9 @@ static void rewind_rows(void *arg)
 	r->bad = SIZE_MAX;
 }
 
-static int check_all(struct rows *r, struct row_cursor *c, struct err *err)
-{
-	struct row_value value;
-	struct row_cursor inside;
-	uint32_t field;
-	int more;
-
-	while ((more = row_next(r->reader, c, &field, &value, err)) > 0) {
-		if (value.kind < ROW_ARRAY)
-			continue;
-		row_enter(r->reader, c, field, &value, &inside);
-		if (check_all(r, &inside, err) < 0)
-			return -1;
-	}
-	return more;
-}
-
 int rows_check(struct rows *r, const struct lake_event *e, struct err *err)
 {
-	struct row_cursor c;
-
-	if (row_open(r->reader, e->contract, e->line, e->bytes, &c, err) == 0 &&
-	    check_all(r, &c, err) == 0)
+	if (row_check(r->reader, e->contract, e->line, e->bytes, err) == 0)
 		return 0;
 	return err_wrap(err, "an event of %s at log position %" PRIu64,
 			e->contract->name, e->position);

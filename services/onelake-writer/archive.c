@@ -148,9 +148,10 @@ static uint32_t find_group(struct archive *a, const char *type, size_t bytes,
 	return a->group_count++;
 }
 
-/* All lines of the job, by group; owned by the caller. The same job gives the
- * same groups. */
-static struct line *find_lines(struct archive *a, const struct job *job)
+/* All lines of the job that are not in the archive already, by group; owned by
+ * the caller. The same job gives the same groups. */
+static struct line *find_lines(struct archive *a, const struct job *job,
+			       uint64_t *count)
 {
 	struct line *lines = xcalloc(job->events + 1, sizeof(*lines));
 	size_t n = 0;
@@ -160,6 +161,8 @@ static struct line *find_lines(struct archive *a, const struct job *job)
 		const struct batch *b = job->batches[k].batch;
 		int64_t day = b->header.created_at_us / DAY_US;
 
+		if (b->header.flags & BATCH_ARCHIVED)
+			continue;
 		for (uint32_t i = 0; i < b->header.events; i++) {
 			const struct batch_event *e = &b->events[i];
 
@@ -171,6 +174,7 @@ static struct line *find_lines(struct archive *a, const struct job *job)
 			};
 		}
 	}
+	*count = n;
 	return lines;
 }
 
@@ -236,11 +240,12 @@ static int upload(struct archive *a, uint32_t group, uint64_t position,
 
 int archive_job(struct archive *a, const struct job *job, struct err *err)
 {
-	struct line *lines = find_lines(a, job);
+	uint64_t count;
+	struct line *lines = find_lines(a, job, &count);
 	int rc = 0;
 
 	while (rc == 0 && a->done < a->group_count) {
-		rc = write_group(a, a->done, lines, job->events, err);
+		rc = write_group(a, a->done, lines, count, err);
 		if (rc == 0)
 			rc = upload(a, a->done, job->batches[0].position, err);
 		unlink(a->path);

@@ -5,6 +5,7 @@
  *	Files/bronze/raw_events/event_type=<type>/date=<yyyy-mm-dd>/
  *		<log id>-<position of the first batch>.ndjson.zst
  *
+ * Events that a replay took from the archive are not put there again.
  * A job that is landed again after a crash may have other borders, and so its
  * files other names: an event is in at least one of them.
  */

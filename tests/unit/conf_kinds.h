@@ -117,8 +117,13 @@ static const struct conf_kind test_kind_list[] = {
      .out = "",
      .flags = KIND_TOOL | KIND_SINGLE,
      .conf = TEST_TABLE("metrics", test_metrics_rows, test_metrics)},
+    {.name = "replay",
+     .in = "",
+     .out = "raw",
+     .flags = KIND_SOURCE | KIND_SINGLE | KIND_ON_DEMAND,
+     .conf = &(const struct conf_table){.section = "replay"}},
 };
 
-static const struct conf_kinds test_kinds = {test_kind_list, 5};
+static const struct conf_kinds test_kinds = {test_kind_list, 6};
 
 #endif

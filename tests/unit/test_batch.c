@@ -259,7 +259,7 @@ static void test_header_limits(void **state)
 	} cases[] = {
 	    {4, 2, 2, EPROTO, "version 2"},
 	    {6, 2, 136, EPROTO, "136 header bytes"},
-	    {44, 4, 4, EPROTO, "unknown flags 0x4"},
+	    {44, 4, 8, EPROTO, "unknown flags 0x8"},
 	    {48, 8, UINT64_MAX, EBADMSG, "years 1970 to 9999"},
 	    {48, 8, UINT64_C(253402300800000000), EBADMSG, "years"},
 	    {64, 4, 65537, EBADMSG, "65537 events"},

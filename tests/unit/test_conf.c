@@ -211,6 +211,26 @@ static void a_process_needs_only_its_own_secrets(void **state)
 	conf_report_free(&report);
 }
 
+static void what_is_started_on_demand_has_a_row_when_asked_for(void **state)
+{
+	struct conf_report report = {0};
+	struct conf *conf;
+
+	(void)state;
+	fixture_write("weft.conf", "\n", 1);
+	assert_int_equal(conf_load_row(&conf, fixture_path("weft.conf"),
+				       &test_kinds, "metrics", &report),
+			 0);
+	assert_null(conf_find_service(conf, "replay"));
+	conf_free(&conf);
+	assert_int_equal(conf_load_row(&conf, fixture_path("weft.conf"),
+				       &test_kinds, "replay", &report),
+			 0);
+	assert_int_equal(conf_find_service(conf, "replay")->instances, 1);
+	conf_free(&conf);
+	conf_report_free(&report);
+}
+
 static void two_loads_are_independent(void **state)
 {
 	struct conf *a =
@@ -238,6 +258,8 @@ int main(void)
 	    cmocka_unit_test(a_socket_path_of_107_bytes_is_the_most),
 	    cmocka_unit_test(secrets_come_from_environment_and_files),
 	    cmocka_unit_test(a_process_needs_only_its_own_secrets),
+	    cmocka_unit_test(
+		what_is_started_on_demand_has_a_row_when_asked_for),
 	    cmocka_unit_test(two_loads_are_independent),
 	};
 

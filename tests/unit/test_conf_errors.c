@@ -142,6 +142,10 @@ static const struct bad bad_files[] = {
     {"services = ( { name = \"colector\"; } );\n",
      "weft.conf:1: services: there is no service \"colector\"; did you mean "
      "\"collector\"?\n"},
+    {"services = ( { name = \"collector\"; }, { name = \"transformer\"; },\n"
+     "  { name = \"eventhub-publisher\"; }, { name = \"replay\"; } );\n",
+     "weft.conf:2: services: pipelinectl starts \"replay\" when there is "
+     "something to do; leave the row out\n"},
     {"services = ( { name = \"xyz\"; } );\n",
      "weft.conf:1: services: there is no service \"xyz\"; to run a service "
      "under a name of your own, add service = \"…\" to the row\n"},
