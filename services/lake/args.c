@@ -24,10 +24,7 @@ enum {
 	OPT_CACHE_SIZE,
 };
 
-static int usage(const struct args *a, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static int usage(const struct args *a, const char *fmt, ...)
+int args_usage(const struct args *a, const char *fmt, ...)
 {
 	char text[512];
 	va_list ap;
@@ -41,7 +38,7 @@ static int usage(const struct args *a, const char *fmt, ...)
 	return EXIT_USAGE;
 }
 
-static int read_number(const char *text, int64_t *value)
+int args_number(const char *text, int64_t *value)
 {
 	char *end;
 
@@ -56,12 +53,12 @@ static int add_version(struct args *a, const char *table, size_t bytes,
 	struct args_version *v = &a->versions[a->version_count];
 
 	if (a->version_count == ARGS_VERSIONS)
-		return usage(a, "--version is given more than %d times",
-			     ARGS_VERSIONS);
-	if (read_number(number, &v->version) != 0)
-		return usage(a,
-			     "--version '%s' must end in a number, such as 12",
-			     optarg);
+		return args_usage(a, "--version is given more than %d times",
+				  ARGS_VERSIONS);
+	if (args_number(number, &v->version) != 0)
+		return args_usage(
+		    a, "--version '%s' must end in a number, such as 12",
+		    optarg);
 	v->table = xmemdup0(table, bytes);
 	a->version_count++;
 	return 0;
@@ -77,17 +74,17 @@ static int read_version(struct args *a, const char *text)
 				   equals + 1);
 	if (a->command == COMMAND_SCHEMA)
 		return add_version(a, "", 0, text);
-	return usage(a, "--version '%s' must be TABLE=N, such as orders=12",
-		     text);
+	return args_usage(
+	    a, "--version '%s' must be TABLE=N, such as orders=12", text);
 }
 
 static int read_limit(struct args *a, const char *text)
 {
 	int64_t value;
 
-	if (read_number(text, &value) != 0)
-		return usage(a, "--limit '%s' must be a number; 0 shows all",
-			     text);
+	if (args_number(text, &value) != 0)
+		return args_usage(
+		    a, "--limit '%s' must be a number; 0 shows all", text);
 	a->limit = (uint64_t)value;
 	return 0;
 }
@@ -97,10 +94,10 @@ static int read_timeout(struct args *a, const char *text)
 	if (text_parse_duration(text, &a->timeout_us) == 0 &&
 	    a->timeout_us >= 0 && a->timeout_us <= MOST_TIMEOUT)
 		return 0;
-	return usage(a,
-		     "--timeout '%s' must be a time up to 24h with its "
-		     "unit, such as 30s; 0 is none",
-		     text);
+	return args_usage(a,
+			  "--timeout '%s' must be a time up to 24h with its "
+			  "unit, such as 30s; 0 is none",
+			  text);
 }
 
 static int read_option(struct args *a, int letter)
@@ -124,12 +121,12 @@ static int read_option(struct args *a, int letter)
 	case OPT_CACHE_SIZE:
 		if (text_parse_bytes(optarg, &a->cache_bytes) == 0)
 			return 0;
-		return usage(a,
-			     "--cache-size '%s' must be a size, such as "
-			     "8GiB",
-			     optarg);
+		return args_usage(a,
+				  "--cache-size '%s' must be a size, such as "
+				  "8GiB",
+				  optarg);
 	default:
-		return usage(a, "%s", "");
+		return args_usage(a, "%s", "");
 	}
 }
 
@@ -193,7 +190,7 @@ static int find_command(struct args *a, int argc, char **argv, int *at)
 			   : 1;
 	++*at;
 	if (*at >= argc)
-		return usage(a, "say what to do: ls, history or schema");
+		return args_usage(a, "say what to do: ls, history or schema");
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
 		if (strcmp(argv[*at], names[i]) != 0)
 			continue;
@@ -201,9 +198,10 @@ static int find_command(struct args *a, int argc, char **argv, int *at)
 		return 0;
 	}
 	near = text_nearest(argv[*at], names, sizeof(names) / sizeof(*names));
-	return usage(a, "there is no 'lake %s'; %s%s%s", argv[*at],
-		     near ? "did you mean '" : "it is ls, history or schema",
-		     near ? near : "", near ? "'?" : "");
+	return args_usage(a, "there is no 'lake %s'; %s%s%s", argv[*at],
+			  near ? "did you mean '"
+			       : "it is ls, history or schema",
+			  near ? near : "", near ? "'?" : "");
 }
 
 /* The SQL, the table, or nothing. */
@@ -217,11 +215,12 @@ static int read_rest(struct args *a, int argc, char **argv)
 				 "them";
 
 	if (wanted && optind >= argc)
-		return usage(a, "%s", what);
+		return args_usage(a, "%s", what);
 	if (wanted)
 		a->what = argv[optind++];
 	if (optind < argc)
-		return usage(a, "'%s' is one argument too many", argv[optind]);
+		return args_usage(a, "'%s' is one argument too many",
+				  argv[optind]);
 	return 0;
 }
 
@@ -234,9 +233,11 @@ int args_read(struct args *a, int argc, char **argv)
 			   .timeout_us = TIMEOUT_US,
 			   .cache_bytes = CACHE_BYTES};
 	a->name = argc > 1 ? argv[1] : "query";
+	if (strcmp(a->name, "dlq") == 0 || strcmp(a->name, "replay") == 0)
+		return args_read_events(a, argc, argv);
 	if (strcmp(a->name, "query") != 0 && strcmp(a->name, "lake") != 0) {
 		fprintf(stderr, "this is a part of pipelinectl: call "
-				"`pipelinectl query` or `pipelinectl lake`\n");
+				"`pipelinectl query`, lake, dlq or replay\n");
 		return EXIT_USAGE;
 	}
 	rc = find_command(a, argc, argv, &at);

@@ -1,13 +1,13 @@
 /*
  * NAME          lake - look into the tables of the lake, for pipelinectl
- * IN            the command line of `pipelinectl query` or `pipelinectl lake`;
- *               the lake that the configuration's onelake-writer fills
- * WORK          lists Delta tables, or runs one SQL statement that reads them
- * OUT           rows, as a table, JSON or CSV, on standard output
- * GUARANTEE     nothing in the lake is written; a statement sees one version of
- *               each table
- * ON FAILURE    says on stderr what was wrong and what to do; exit codes are
- *               those of pipelinectl
+ * IN            the command line of `pipelinectl query`, `lake`, `dlq` or
+ *               `replay`; the lake that the configuration's onelake-writer
+ * fills WORK          lists Delta tables, runs one SQL statement that reads
+ * them, or hands dead letters and the raw archive to the service replay OUT
+ * rows, as a table, JSON or CSV, on standard output GUARANTEE     nothing in
+ * the lake is written by it; a statement sees one version of each table ON
+ * FAILURE    says on stderr what was wrong and what to do; exit codes are those
+ * of pipelinectl
  *
  * A program of its own, because loading DuckDB would make every other command
  * of pipelinectl slower. Whether the pipeline runs makes no difference.
@@ -61,6 +61,31 @@ static const struct conf_service *find_writer(const struct conf *conf)
 	return NULL;
 }
 
+/* Where dead letters are instead: with the sinks that there are. */
+static void tell_letters(const struct conf *conf)
+{
+	for (uint32_t i = 0; i < conf->service_count; i++) {
+		const struct conf_service *s = &conf->services[i];
+		const char *path = conf_text(s, "path");
+
+		if (!(s->kind->flags & KIND_SINK))
+			continue;
+		if (path && *path)
+			fprintf(stderr,
+				"its dead letters are in %s/dead_letter-*."
+				"ndjson\n",
+				path);
+		else
+			fprintf(stderr,
+				"its dead letters go where \"%s\" takes the "
+				"stream dead_letter, in Kafka to the topic "
+				"that its contract or topic says\n",
+				s->name);
+	}
+	fprintf(stderr, "add { name = \"" WRITER "\"; } to services to have "
+			"them in a table, which this command needs\n");
+}
+
 /* Secrets of other services may not be ours to read, so they stay unread. */
 static int load(struct lake *l, const char *row, const char **found)
 {
@@ -82,6 +107,8 @@ static int load(struct lake *l, const char *row, const char **found)
 		"\"" WRITER "\"\n",
 		l->args.name,
 		l->args.config ? l->args.config : "the built-in configuration");
+	if (strncmp(l->args.name, "dlq", 3) == 0)
+		tell_letters(l->conf);
 	return -1;
 }
 
@@ -163,6 +190,11 @@ static void *work(void *arg)
 	    [COMMAND_LS] = command_ls,
 	    [COMMAND_HISTORY] = command_history,
 	    [COMMAND_SCHEMA] = command_schema,
+	    [COMMAND_DLQ_LS] = command_dlq_ls,
+	    [COMMAND_DLQ_SHOW] = command_dlq_show,
+	    [COMMAND_DLQ_REPLAY] = command_dlq_replay,
+	    [COMMAND_DLQ_DROP] = command_dlq_drop,
+	    [COMMAND_REPLAY] = command_replay,
 	};
 	struct lake *l = arg;
 
@@ -172,6 +204,8 @@ static void *work(void *arg)
 		l->code =
 		    commands[l->args.command](&l->args, &l->catalog, &l->err);
 	}
+	if (l->code == EXIT_FAILED && l->err.code == ENOTCONN)
+		l->code = EXIT_NOT_RUNNING;
 	atomic_store(&l->done, true);
 	kill(getpid(), SIGUSR1);
 	return NULL;
@@ -274,6 +308,7 @@ int main(int argc, char **argv)
 	rc = EXIT_FAILED;
 	if (find_lake(&l) != 0)
 		goto out;
+	l.args.conf = l.conf;
 	l.code = EXIT_FAILED;
 	if (make_temp_dir(&l, &l.err) == 0) {
 		find_cache_dir(&l);

@@ -13,5 +13,11 @@ int command_query(const struct args *a, struct catalog *c, struct err *err);
 int command_ls(const struct args *a, struct catalog *c, struct err *err);
 int command_history(const struct args *a, struct catalog *c, struct err *err);
 int command_schema(const struct args *a, struct catalog *c, struct err *err);
+int command_dlq_ls(const struct args *a, struct catalog *c, struct err *err);
+int command_dlq_show(const struct args *a, struct catalog *c, struct err *err);
+int command_dlq_replay(const struct args *a, struct catalog *c,
+		       struct err *err);
+int command_dlq_drop(const struct args *a, struct catalog *c, struct err *err);
+int command_replay(const struct args *a, struct catalog *c, struct err *err);
 
 #endif

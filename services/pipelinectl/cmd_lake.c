@@ -1,6 +1,6 @@
 /*
- * query and lake: done by a program of their own, which loads DuckDB; no other
- * command has to wait for that.
+ * query, lake, dlq and replay: done by a program of their own, which loads
+ * DuckDB; no other command has to wait for that.
  */
 #include <errno.h>
 #include <limits.h>
@@ -39,6 +39,16 @@ int cmd_query(int argc, char **argv)
 }
 
 int cmd_lake(int argc, char **argv)
+{
+	return become_lake(argc, argv);
+}
+
+int cmd_dlq(int argc, char **argv)
+{
+	return become_lake(argc, argv);
+}
+
+int cmd_replay(int argc, char **argv)
 {
 	return become_lake(argc, argv);
 }

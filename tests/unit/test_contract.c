@@ -39,9 +39,9 @@ static void check_problems(const struct problem *problems, size_t count)
 
 static void every_contract_of_the_product_compiles(void **state)
 {
-	static const char *const names[] = {"product",	  "order", "customer",
-					    "admin",	  "ai",	   "agent",
-					    "dead_letter"};
+	static const char *const names[] = {
+	    "product", "order", "customer",    "admin",
+	    "ai",      "agent", "dead_letter", "dead_letter_state"};
 	struct contract_report report;
 	struct contract_set *set;
 
@@ -52,8 +52,8 @@ static void every_contract_of_the_product_compiles(void **state)
 			 0);
 	assert_int_equal(report.warnings, 0);
 	contract_report_free(&report);
-	assert_int_equal(contract_set_count(set), 7);
-	for (size_t i = 0; i < 7; i++) {
+	assert_int_equal(contract_set_count(set), 8);
+	for (size_t i = 0; i < 8; i++) {
 		const struct contract *c =
 		    contract_set_find(set, names[i], strlen(names[i]));
 
