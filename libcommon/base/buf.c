@@ -1,6 +1,7 @@
 #include "base/buf.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -46,13 +47,32 @@ void buf_printf(struct buf *b, const char *fmt, ...)
 	b->used += (size_t)n;
 }
 
+/* Whether any of 8 bytes is a control character, a quote or a backslash. */
+static bool has_special(const char *text)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101);
+	const uint64_t tops = ones << 7;
+	uint64_t x, quote, backslash;
+
+	memcpy(&x, text, sizeof(x));
+	quote = x ^ ones * '"';
+	backslash = x ^ ones * '\\';
+	/* A borrow may make a byte above a special one look special, too. */
+	return (((x - ones * 0x20) & ~x) | ((quote - ones) & ~quote) |
+		((backslash - ones) & ~backslash)) &
+	       tops;
+}
+
 void buf_json_escape(struct buf *b, const char *text, size_t bytes)
 {
 	size_t from = 0;
 
 	for (size_t i = 0; i < bytes; i++) {
-		unsigned char c = (unsigned char)text[i];
+		unsigned char c;
 
+		while (bytes - i > 8 && !has_special(text + i))
+			i += 8;
+		c = (unsigned char)text[i];
 		if (c >= 0x20 && c != '"' && c != '\\')
 			continue;
 		buf_append(b, text + from, i - from);

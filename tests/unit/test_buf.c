@@ -132,6 +132,30 @@ static void json_escapes_what_json_needs(void **state)
 	escaped("cut here", 3, "cut");
 }
 
+/* Long texts are looked through eight bytes at a time. */
+static void json_escapes_at_every_place(void **state)
+{
+	static const char specials[] = "\"\\\n\x1f\x01";
+	char text[27], want[40];
+
+	(void)state;
+	for (size_t at = 0; at < sizeof(text); at++)
+		for (size_t k = 0; k < sizeof(specials) - 1; k++) {
+			struct buf one = {0};
+
+			memset(text, k % 2 ? 0x20 : 0xff, sizeof(text));
+			text[at] = specials[k];
+			buf_json_escape(&one, &specials[k], 1);
+			memcpy(want, text, at);
+			memcpy(want + at, one.data, one.used);
+			memcpy(want + at + one.used, text + at + 1,
+			       sizeof(text) - at - 1);
+			want[sizeof(text) - 1 + one.used] = '\0';
+			escaped(text, sizeof(text), want);
+			buf_free(&one);
+		}
+}
+
 static void json_escapes_every_control_character(void **state)
 {
 	(void)state;
@@ -231,6 +255,7 @@ int main(void)
 	    cmocka_unit_test(grow_makes_the_room_asked_for),
 	    cmocka_unit_test(printf_fits_any_length),
 	    cmocka_unit_test(json_escapes_what_json_needs),
+	    cmocka_unit_test(json_escapes_at_every_place),
 	    cmocka_unit_test(json_escapes_every_control_character),
 	    cmocka_unit_test(copies_end_in_nul),
 	    cmocka_unit_test(sizes_of_zero_are_memory),
