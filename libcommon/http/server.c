@@ -260,6 +260,7 @@ void http_server_close(struct http_server **server)
 	for (int i = 0; i < HTTP_CODING_UNKNOWN; i++)
 		http_decoder_free(&s->decoders[i]);
 	http_blocks_free(&s->blocks);
+	buf_free(&s->head.text);
 	loop_timer_cancel(s->loop, &s->deadline);
 	loop_timer_cancel(s->loop, &s->flush);
 	loop_timer_cancel(s->loop, &s->reopen);

@@ -1,4 +1,5 @@
 /* Answers: a head written by hand into the request's own buffer. */
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -58,14 +59,13 @@ static void append_number(struct buf *out, uint64_t n)
 }
 
 /* RFC 9110 section 6.6.1; formatted once a second. */
-static void append_date(struct http_server *s, struct buf *out)
+static void append_date(struct http_server *s, time_t now, struct buf *out)
 {
 	static const char days[7][4] = {"Sun", "Mon", "Tue", "Wed",
 					"Thu", "Fri", "Sat"};
 	static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr",
 					   "May", "Jun", "Jul", "Aug",
 					   "Sep", "Oct", "Nov", "Dec"};
-	time_t now = time(NULL);
 
 	if (now != s->date_s) {
 		struct tm tm;
@@ -94,25 +94,42 @@ void http_add_header(struct http_request *r, const char *name,
 	buf_append(&r->extra, "\r\n", 2);
 }
 
+static void make_head(struct http_server *s, unsigned status,
+		      const char *content_type, time_t now)
+{
+	struct http_head *h = &s->head;
+
+	h->status = status;
+	h->date_s = now;
+	snprintf(h->content_type, sizeof(h->content_type), "%s", content_type);
+	buf_clear(&h->text);
+	buf_text(&h->text, "HTTP/1.1 ");
+	buf_text(&h->text, status_text(status));
+	if (s->options.server_name) {
+		buf_text(&h->text, "\r\nServer: ");
+		buf_text(&h->text, s->options.server_name);
+	}
+	buf_text(&h->text, "\r\nDate: ");
+	append_date(s, now, &h->text);
+	if (*content_type) {
+		buf_text(&h->text, "\r\nContent-Type: ");
+		buf_text(&h->text, content_type);
+	}
+}
+
 static void append_head(struct http_request *r, unsigned status,
 			const char *content_type, size_t bytes)
 {
 	struct http_server *s = r->server;
+	const struct http_head *h = &s->head;
 	struct buf *out = &r->out;
+	time_t now = time(NULL);
 
-	buf_reserve(out, 512 + r->extra.used);
-	buf_append(out, "HTTP/1.1 ", 9);
-	buf_text(out, status_text(status));
-	if (s->options.server_name) {
-		buf_append(out, "\r\nServer: ", 10);
-		buf_text(out, s->options.server_name);
-	}
-	buf_append(out, "\r\nDate: ", 8);
-	append_date(s, out);
-	if (*content_type) {
-		buf_append(out, "\r\nContent-Type: ", 16);
-		buf_text(out, content_type);
-	}
+	if (h->status != status || h->date_s != now ||
+	    strcmp(h->content_type, content_type) != 0)
+		make_head(s, status, content_type, now);
+	buf_reserve(out, 512 + h->text.used + r->extra.used);
+	buf_append(out, h->text.data, h->text.used);
 	if (status != 204 && status != 304) {
 		buf_append(out, "\r\nContent-Length: ", 18);
 		append_number(out, bytes);

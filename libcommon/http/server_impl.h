@@ -88,6 +88,7 @@ struct http_request {
 	uint32_t path, path_bytes;
 	uint8_t method;
 	uint8_t header_count;
+	uint64_t name_lengths; /* bit n % 64: a header's name has n bytes */
 	enum http_stage stage;
 	size_t body; /* offset; in `decoded` when that is set */
 	size_t body_bytes;
@@ -166,6 +167,14 @@ struct http_conn {
 	char peer[HTTP_PEER_BYTES];
 };
 
+/* The head of an answer as most are, up to the length of the body. */
+struct http_head {
+	struct buf text;
+	unsigned status;
+	int64_t date_s;
+	char content_type[64];
+};
+
 struct http_waits {
 	struct http_conn *first, *last;
 	int64_t limit_us;
@@ -195,6 +204,7 @@ struct http_server {
 	struct http_decoder *decoders[HTTP_CODING_UNKNOWN];
 	int64_t date_s;
 	char date[32];
+	struct http_head head; /* of the last answer */
 };
 
 extern const llhttp_settings_t http_parse_settings;

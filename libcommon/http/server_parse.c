@@ -138,6 +138,7 @@ static int on_header_value_complete(llhttp_t *p)
 			break;
 		f->value_bytes--;
 	}
+	r->name_lengths |= UINT64_C(1) << f->name_bytes % 64;
 	memset(&r->headers[++r->header_count], 0, sizeof(*f));
 	return 0;
 }
@@ -182,9 +183,8 @@ static int check_head(struct http_conn *c, const llhttp_t *p)
 	for (int i = 0; i < r->header_count; i++) {
 		const struct http_field *f = &r->headers[i];
 
-		hosts +=
-		    is((struct http_slice){r->data + f->name, f->name_bytes},
-		       "host");
+		hosts += f->name_bytes == 4 &&
+			 strncasecmp(r->data + f->name, "host", 4) == 0;
 	}
 	if (hosts > 1 || (!hosts && !r->old))
 		return refuse(c, 400, "bad_request",

@@ -101,6 +101,9 @@ struct http_slice http_header(const struct http_request *r, const char *name)
 {
 	size_t bytes = strlen(name);
 
+	/* Most that are asked for are not there. */
+	if (!(r->name_lengths >> bytes % 64 & 1))
+		return (struct http_slice){NULL, 0};
 	for (int i = 0; i < r->header_count; i++) {
 		const struct http_field *f = &r->headers[i];
 

@@ -160,6 +160,79 @@ static void pipelined_answers_keep_their_order(void **state)
 	world_close(&w);
 }
 
+/* Heads are kept for the next answer: it takes none of another kind. */
+static void each_answer_has_its_own_head(void **state)
+{
+	static const char long_type[] =
+	    "text/plain; of=a-type-longer-than-what-is-kept-to-compare; n=1";
+	static const struct {
+		unsigned status;
+		const char *type, *head;
+	} answers[] = {
+	    {202, "application/json", "Content-Type: application/json\r\n"},
+	    {202, "application/json", "Content-Type: application/json\r\n"},
+	    {202, "text/plain", "202 Accepted\r\nServer"},
+	    {202, "text/plain", "Content-Type: text/plain\r\n"},
+	    {404, "text/plain", "404 Not Found\r\nServer"},
+	    {404, long_type, "n=1\r\nContent-Length: 2"},
+	    {404, long_type, "n=1\r\nContent-Length: 2"},
+	    {404, "", "GMT\r\nContent-Length: 2\r\n"},
+	};
+	const int count = sizeof(answers) / sizeof(answers[0]);
+	struct http_options o = default_options();
+	struct world w;
+	struct client c;
+
+	(void)state;
+	o.server_name = "weft";
+	world_open(&w, &o);
+	w.deed = HOLD;
+	client_open(&w, &c);
+	for (int i = 0; i < count; i++)
+		client_say(&w, &c, "GET /p HTTP/1.1\r\nHost: a\r\n\r\n");
+	WAIT_FOR(&w, w.held_count == count);
+	for (int i = 0; i < count; i++)
+		http_respond(w.held[i], answers[i].status, answers[i].type,
+			     "ok", 2);
+	for (int i = 0; i < count; i++)
+		client_expect(&w, &c, (int)answers[i].status, answers[i].head);
+	client_close(&c);
+	world_close(&w);
+}
+
+/* Names of one length, and of one 64 bytes longer, are told apart. */
+static void finds_headers_by_their_names(void **state)
+{
+	struct http_options o = default_options();
+	struct world w;
+	struct client c;
+
+	(void)state;
+	world_open(&w, &o);
+	w.deed = HOLD;
+	client_open(&w, &c);
+	client_say(&w, &c,
+		   "GET /p HTTP/1.1\r\nHost: a\r\nX-One: 1\r\nx-TWO: 2\r\n"
+		   "X-0123456789012345678901234567890123456789012345678901234"
+		   "567890123: 3\r\n\r\n");
+	WAIT_FOR(&w, w.held_count == 1);
+	assert_memory_equal(http_header(w.held[0], "x-two").at, "2", 1);
+	assert_memory_equal(http_header(w.held[0], "X-ONE").at, "1", 1);
+	assert_null(http_header(w.held[0], "x-six").at);
+	assert_null(http_header(w.held[0], "x").at);
+	assert_null(http_header(w.held[0], "xy").at);
+	assert_memory_equal(
+	    http_header(w.held[0], "x-0123456789012345678901234567890123456"
+				   "78901234567890123456"
+				   "7890123")
+		.at,
+	    "3", 1);
+	http_respond(w.held[0], 200, "", "", 0);
+	client_expect(&w, &c, 200, NULL);
+	client_close(&c);
+	world_close(&w);
+}
+
 /* Slices of a held request stay put while later ones are read behind it. */
 static void held_requests_keep_their_bytes(void **state)
 {
@@ -380,6 +453,8 @@ int main(void)
 	    cmocka_unit_test(truncation_by_reset_is_harmless),
 	    cmocka_unit_test(answers_a_half_closed_client),
 	    cmocka_unit_test(pipelined_answers_keep_their_order),
+	    cmocka_unit_test(each_answer_has_its_own_head),
+	    cmocka_unit_test(finds_headers_by_their_names),
 	    cmocka_unit_test(held_requests_keep_their_bytes),
 	    cmocka_unit_test(tells_when_the_client_is_gone),
 	    cmocka_unit_test(errors_wait_their_turn),
