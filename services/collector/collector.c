@@ -31,6 +31,18 @@
 /* A few commits of a fast disk. */
 #define GATHER_US 1000
 
+const struct collector_turn *collector_turn(struct collector *c)
+{
+	struct collector_turn *t = &c->turn;
+
+	if (!t->begun) {
+		t->begun = true;
+		t->has_room = source_has_room(c->source, COLLECTOR_ROOM_BYTES);
+		t->now_us = clock_wall_us();
+	}
+	return t;
+}
+
 const char *collector_unready(struct collector *c, const char **code)
 {
 	*code = "not_ready";
@@ -40,7 +52,7 @@ const char *collector_unready(struct collector *c, const char **code)
 	if (c->disk_fails)
 		return "the disk of the log fails; try again";
 	*code = "log_full";
-	if (!source_has_room(c->source, COLLECTOR_ROOM_BYTES))
+	if (!collector_turn(c)->has_room)
 		return "the log is full: what is in it was not taken over yet; "
 		       "try again";
 	*code = "overloaded";
@@ -86,6 +98,7 @@ static bool on_turn(void *arg)
 	struct collector *c = arg;
 	int64_t again_us = group_turn(c->group);
 
+	c->turn.begun = false;
 	if (again_us > 0)
 		loop_timer_set(run_loop(c->run), &c->gather,
 			       clock_mono_us() + again_us);
@@ -160,8 +173,8 @@ static void open_group(struct collector *c)
 
 	c->group = group_new(&options);
 	c->gather = (struct loop_timer){.fn = on_gather};
-	c->turn = (struct loop_hook){.fn = on_turn, .arg = c};
-	loop_hook_add(run_loop(c->run), &c->turn);
+	c->hook = (struct loop_hook){.fn = on_turn, .arg = c};
+	loop_hook_add(run_loop(c->run), &c->hook);
 }
 
 static int init(struct run *run, struct err *err)
@@ -272,7 +285,7 @@ static void fini(struct run *run)
 	struct collector_counters *counters = run_counters(run);
 
 	if (c->group) {
-		loop_hook_del(run_loop(run), &c->turn);
+		loop_hook_del(run_loop(run), &c->hook);
 		loop_timer_cancel(run_loop(run), &c->gather);
 	}
 	group_free(&c->group);

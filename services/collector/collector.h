@@ -15,7 +15,7 @@
 /* What is free in the log before a request is looked at. */
 #define COLLECTOR_ROOM_BYTES (1u << 20)
 #define COLLECTOR_CELL_BYTES 44
-#define COLLECTOR_CELLS	     64
+#define COLLECTOR_CELLS	     256
 
 /* A series of `received` that was counted before: its labels, and where. */
 struct known_cell {
@@ -25,6 +25,13 @@ struct known_cell {
 	char source[COLLECTOR_CELL_BYTES];
 };
 
+/* What is looked up once for all requests between two waits. */
+struct collector_turn {
+	bool begun;
+	bool has_room;	/* the log, COLLECTOR_ROOM_BYTES of it */
+	int64_t now_us; /* wall clock */
+};
+
 struct collector {
 	struct run *run;
 	struct source *source;
@@ -32,7 +39,8 @@ struct collector {
 	struct group *group;
 	struct keys *keys;
 	struct intake *intake;
-	struct loop_hook turn;
+	struct loop_hook hook;
+	struct collector_turn turn;
 	struct loop_timer gather; /* another turn, though nothing came */
 	bool disk_fails;
 	struct buf openapi; /* made for the contracts of openapi_set */
@@ -51,6 +59,8 @@ static inline struct collector_counters *collector_counters(struct collector *c)
 {
 	return run_counters(c->run);
 }
+
+const struct collector_turn *collector_turn(struct collector *c);
 
 /* Why nothing can be accepted now, or NULL; code is for programs. */
 const char *collector_unready(struct collector *c, const char **code);

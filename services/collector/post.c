@@ -13,20 +13,35 @@
 struct shape {
 	enum intake_form form;
 	bool json;   /* plain JSON: the first byte tells one from many */
+	bool plain;  /* a known type without parameters */
 	bool binary; /* CloudEvents binary mode */
 };
 
 /* ---- content types ---- */
+
+/* What ends the name of a type, in front of its parameters. */
+static bool is_end(char c)
+{
+	return c == ';' || c == ' ' || c == '\t';
+}
 
 /* The type without parameters: its length. */
 static size_t type_bytes(struct http_slice type)
 {
 	size_t n = 0;
 
-	while (n < type.bytes && type.at[n] != ';' && type.at[n] != ' ' &&
-	       type.at[n] != '\t')
+	while (n < type.bytes && !is_end(type.at[n]))
 		n++;
 	return n;
+}
+
+static bool is_type(struct http_slice type, const char *name)
+{
+	size_t bytes = strlen(name);
+
+	return type.bytes >= bytes &&
+	       (type.bytes == bytes || is_end(type.at[bytes])) &&
+	       strncasecmp(type.at, name, bytes) == 0;
 }
 
 static bool ends_with(const char *text, size_t bytes, const char *end)
@@ -63,35 +78,40 @@ static bool shape_of(const struct http_request *r, struct shape *shape)
 		const char *type;
 		struct shape shape;
 	} known[] = {
-	    {"application/json", {INTAKE_ONE, true, false}},
-	    {"application/cloudevents+json", {INTAKE_CLOUDEVENT, false, false}},
+	    {"application/json", {INTAKE_ONE, .json = true}},
+	    {"application/cloudevents+json",
+	     {INTAKE_CLOUDEVENT, .json = false}},
 	    {"application/cloudevents-batch+json",
-	     {INTAKE_CLOUDEVENT_BATCH, false, false}},
-	    {"application/x-ndjson", {INTAKE_NDJSON, false, false}},
-	    {"application/ndjson", {INTAKE_NDJSON, false, false}},
-	    {"application/jsonl", {INTAKE_NDJSON, false, false}},
-	    {"application/x-jsonlines", {INTAKE_NDJSON, false, false}},
-	    {"text/json", {INTAKE_ONE, true, false}},
+	     {INTAKE_CLOUDEVENT_BATCH, .json = false}},
+	    {"application/x-ndjson", {INTAKE_NDJSON, .json = false}},
+	    {"application/ndjson", {INTAKE_NDJSON, .json = false}},
+	    {"application/jsonl", {INTAKE_NDJSON, .json = false}},
+	    {"application/x-jsonlines", {INTAKE_NDJSON, .json = false}},
+	    {"text/json", {INTAKE_ONE, .json = true}},
 	};
 	struct http_slice type = http_header(r, "content-type");
-	size_t bytes = type_bytes(type);
+	size_t i = 0, count = sizeof(known) / sizeof(known[0]);
 
-	*shape = known[0].shape;
-	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-		if (bytes == strlen(known[i].type) &&
-		    strncasecmp(type.at, known[i].type, bytes) == 0)
-			*shape = known[i].shape, bytes = 0;
+	while (i < count && !is_type(type, known[i].type))
+		i++;
+	*shape = known[i < count ? i : 0].shape;
+	shape->plain = i < count && type.bytes == strlen(known[i].type);
 	shape->binary = shape->json && http_header(r, "ce-specversion").at;
-	return !bytes || ends_with(type.at, bytes, "+json");
+	return i < count || !type_bytes(type) ||
+	       ends_with(type.at, type_bytes(type), "+json");
 }
 
 bool post_check(struct collector *c, struct http_request *r)
 {
-	struct http_slice type = http_header(r, "content-type");
+	struct http_slice type;
 	struct shape shape;
+	bool known = shape_of(r, &shape);
 
 	(void)c;
-	if (shape_of(r, &shape) && (!type.at || is_utf8(type)))
+	if (shape.plain)
+		return true;
+	type = http_header(r, "content-type");
+	if (known && (!type.at || is_utf8(type)))
 		return true;
 	http_add_header(r, "Accept-Post",
 			"application/json, application/x-ndjson, "
@@ -253,7 +273,7 @@ static void take_events(struct collector *c, struct http_request *r,
 	    .body = body.bytes ? body.at : "",
 	    .bytes = body.bytes,
 	    .max_events = (uint32_t)collector_conf(c)->max_events,
-	    .now_us = clock_wall_us(),
+	    .now_us = collector_turn(c)->now_us,
 	    .map = collector_conf(c)->map == MAP_AT_COLLECTOR,
 	    .source = key ? key_name(key) : NULL,
 	};
