@@ -55,6 +55,13 @@ static const char *shown(const struct rule *r, const yyjson_val *v,
 	return text;
 }
 
+/*
+ * What refuses a value stays out of line: its text on the stack would make each
+ * value that is fine pay for it.
+ */
+#define REFUSAL __attribute__((noinline, cold))
+
+REFUSAL
 static bool wrong_type(const struct rule *r, const yyjson_val *v,
 		       struct finding *f, const char *wanted)
 {
@@ -64,6 +71,7 @@ static bool wrong_type(const struct rule *r, const yyjson_val *v,
 			   r->name, shown(r, v, text), wanted);
 }
 
+REFUSAL
 static bool broken(const struct rule *r, const yyjson_val *v, struct finding *f,
 		   enum intake_code code, const char *what)
 {
@@ -135,10 +143,7 @@ static bool check_string(const struct rule *r, const yyjson_val *v, bool nul,
 	if (nul)
 		return finding_set(f, INTAKE_BAD_CHARACTER, r->name,
 				   "%s has the character U+0000", r->name);
-	if (r->checks == 0 ||
-	    (r->checks == RULE_LENGTH && json_len(v) <= r->max_length))
-		return true;
-	return check_text(r, v, f);
+	return check_is_plain(r, v, nul) || check_text(r, v, f);
 }
 
 static bool check_guid(const struct rule *r, const yyjson_val *v,
@@ -166,6 +171,7 @@ static bool check_range(const struct rule *r, const yyjson_val *v,
 	return true;
 }
 
+REFUSAL
 static bool out_of_type(const struct rule *r, const yyjson_val *v,
 			struct finding *f, const char *what)
 {

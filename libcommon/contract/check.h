@@ -22,6 +22,19 @@ bool check_value(const struct rule *rule, yyjson_val *v, bool nul,
 		 struct finding *f) MUST_CHECK;
 
 /*
+ * True for what most values are, a string that may be any of at most so many
+ * bytes: it is fine. Others are check_value()'s.
+ */
+static inline bool check_is_plain(const struct rule *rule, const yyjson_val *v,
+				  bool nul)
+{
+	return rule->type == CONTRACT_STRING &&
+	       json_type(v) == YYJSON_TYPE_STR && !nul &&
+	       (rule->checks == 0 || (rule->checks == RULE_LENGTH &&
+				      json_len(v) <= rule->max_length));
+}
+
+/*
  * The first value that is not null at the paths of a gathered rule, looked for
  * among j's members from `first` on; or NULL.
  */

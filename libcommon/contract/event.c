@@ -178,8 +178,9 @@ static bool check_unknown(struct intake *in, const struct json_member *m)
 	return false;
 }
 
-static bool check_member(struct intake *in, struct json_member *m)
+static inline bool check_member(struct intake *in, uint32_t i)
 {
+	struct json_member *m = &in->json.members[i];
 	struct event *e = &in->event;
 	const struct rule *r;
 
@@ -193,13 +194,14 @@ static bool check_member(struct intake *in, struct json_member *m)
 	if (json_is_null(m->val))
 		return true;
 	bit_set(e->filled, (uint32_t)m->rule);
-	e->member_of[m->rule] = (uint32_t)(m - in->json.members);
+	e->member_of[m->rule] = i;
 	r = &e->model->shape.rules[m->rule];
 	if (r->value != VALUE_SENT || (r->action & ACTION_CHECK) ||
 	    (e->any_kept && bit_get(e->kept, (uint32_t)m->rule)) ||
 	    (e->envelope_id && m->rule == e->model->id_rule))
 		return true;
-	return check_value(r, m->val, m->nul, &in->finding);
+	return check_is_plain(r, m->val, m->nul) ||
+	       check_value(r, m->val, m->nul, &in->finding);
 }
 
 /* Fields that several paths or a nested one may fill. */
@@ -340,6 +342,7 @@ bool event_check(struct intake_run *run)
 	struct intake *in = run->in;
 	struct json *j = &in->json;
 	struct event *e = &in->event;
+	const struct json_member *source;
 	const struct model *m;
 
 	if (!find_contract(run))
@@ -350,15 +353,13 @@ bool event_check(struct intake_run *run)
 	e->any_kept = false;
 	if (run->request->masked && !event_keep(run))
 		return false;
-	for (uint32_t i = e->first; i < j->member_count; i++) {
-		if (!check_member(in, &j->members[i]))
+	for (uint32_t i = e->first; i < j->member_count; i++)
+		if (!check_member(in, i))
 			return false;
-		if (j->members[i].rule == m->source_rule &&
-		    m->source_rule >= 0 &&
-		    json_type(j->members[i].val) == YYJSON_TYPE_STR)
-			e->source = (struct slice){j->members[i].val->uni.str,
-						   json_len(j->members[i].val)};
-	}
+	source = event_member(in, m->source_rule);
+	if (source && json_type(source->val) == YYJSON_TYPE_STR)
+		e->source =
+		    (struct slice){source->val->uni.str, json_len(source->val)};
 	if (j->name_count > 1 && !json_names_unique(j))
 		return event_fault(in, j);
 	if (m->gathered_count && !check_gathered(in))

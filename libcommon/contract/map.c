@@ -16,18 +16,24 @@ static void flush(struct line *l)
 	l->run = NULL;
 }
 
-/* A member as it came: it joins the run when its neighbour is in it. */
-static void keep(struct line *l, struct json_member *m, bool joins)
+/* A member as it came begins a run. */
+static void begin_run(struct line *l, const struct json_member *m)
 {
-	if (!l->run || !joins) {
-		flush(l);
-		if (l->at > l->start + 1)
-			*l->at++ = ',';
-		l->run = m->key;
-		l->run_at = (uint32_t)(l->at - l->start);
-	}
+	flush(l);
+	if (l->at > l->start + 1)
+		*l->at++ = ',';
+	l->run = m->key;
+	l->run_at = (uint32_t)(l->at - l->start);
 	l->run_end = m->end;
-	m->at = l->run_at + (uint32_t)(m->value - l->run);
+}
+
+/* It joins the run when its neighbour is in it. */
+static inline void keep(struct line *l, const struct json_member *m, bool joins)
+{
+	if (joins)
+		l->run_end = m->end;
+	else
+		begin_run(l, m);
 }
 
 /* The name of a member that is written anew. */
@@ -207,10 +213,6 @@ static void put_member(struct mapper *m, struct json_member *member, bool joins)
 			bit_clear(m->seen, (uint32_t)member->rule);
 		return;
 	}
-	if (!r->action) {
-		keep(&m->line, member, joins);
-		return;
-	}
 	if (r->action & ACTION_DROP) {
 		bit_clear(m->seen, (uint32_t)member->rule);
 		return;
@@ -222,8 +224,10 @@ static void put_member(struct mapper *m, struct json_member *member, bool joins)
 		return;
 	}
 	keep(&m->line, member, joins);
-	if (r->action & ACTION_NOTE)
-		note_copy(m, member);
+	if (!(r->action & ACTION_NOTE))
+		return;
+	member->at = m->line.run_at + (uint32_t)(member->value - m->line.run);
+	note_copy(m, member);
 }
 
 static bool has_key(const struct json_member *explicit,
@@ -379,12 +383,23 @@ size_t map_room(const struct mapper *m)
 static void put_list(struct mapper *m, struct json_member *members,
 		     uint32_t count)
 {
+	const struct rule *rules = m->model->shape.rules;
+	struct line *l = &m->line;
 	bool before = false;
 
 	for (uint32_t i = 0; i < count; i++) {
-		put_member(m, &members[i], before);
+		struct json_member *member = &members[i];
+
+		/* Most are copied, and no more is to be known of them. */
+		if (member->rule >= 0 && !rules[member->rule].action &&
+		    !json_is_null(member->val)) {
+			keep(l, member, before);
+			before = true;
+			continue;
+		}
+		put_member(m, member, before);
 		/* The next joins the run only if this one is its end. */
-		before = m->line.run && m->line.run_end == members[i].end;
+		before = l->run && l->run_end == member->end;
 	}
 }
 
