@@ -76,7 +76,7 @@ static const struct conf_row rows[] = {
      .doc = "How long a request waits for its events to be on disk; then it "
 	    "gets 503, and the client should send the same event_id again."},
     {FIELD(segment_size, CONF_BYTES), .min = "1MiB", .max = "1GiB",
-     .def = "64MiB",
+     .def = "16MiB",
      .doc =
 	 "A new log segment begins beyond this size, or a 32nd of the disk."},
     {FIELD(log_cap, CONF_BYTES), .min = "8MiB", .max = "16TiB", .def = "4GiB",
