@@ -12,6 +12,7 @@
 
 #include "base/alloc.h"
 #include "base/durable.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "spool/aside.h"
 #include "spool/internal.h"
@@ -256,6 +257,7 @@ static int secure_tail(struct spool *s, struct view *v, struct err *err)
 	    (err->code != ENOSPC || !spool_release_reserve(s) ||
 	     write_tail(s, from, bytes, err) != 0))
 		return -1;
+	FAILPOINT("spool_tail_written");
 	/* Their records are in the new segment, which they must not void. */
 	while (t->list[t->count - 1].base > from)
 		segment_set_aside(s->dir, t->list[--t->count].base,

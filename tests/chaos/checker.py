@@ -42,6 +42,7 @@ class Findings:
         self.name = name
         self.numbers = {"delivered": 0, "rows": 0, "repeated": 0, "missing": 0,
                         "excused": 0}
+        self.excused = []  # the events that are missing and may be
         self.wrong = []
         self.hidden = 0
 
@@ -103,6 +104,7 @@ class Checker:
                     continue
                 if (client, number) in excused:
                     findings.numbers["excused"] += 1
+                    findings.excused.append((client, number))
                     continue
                 findings.numbers["missing"] += 1
                 findings.tell(f"c{client}-{number} was acknowledged and is "

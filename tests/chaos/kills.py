@@ -11,7 +11,7 @@ FLOW_S = 30.0  # how long flow is waited for before the run fails
 STOP_S = 3.0
 POLL_S = 0.002
 # Points that are passed only as a process starts, or when another one dies.
-AT_START = {"epoch_raised", "epoch_saved"}
+AT_START = {"epoch_raised", "epoch_saved", "spool_tail_written"}
 AT_DEATH = {"child_spawned", "child_reaped"}
 
 
@@ -46,9 +46,10 @@ class Kills:
 
     # -- after a death --
 
-    def _recover(self, label, what, since, before):
+    def recover(self, label, what, since, before, alone=True):
         """Waits until the dead process is back, and when there is no other
-        trouble until events flow through it; `before` is flow.marks(label)."""
+        trouble until events flow through it; `before` is flow.marks(label).
+        How long that took counts when it died alone."""
         if label == "weftd":
             self.world.start_again()
         when, deadline, stalled = None, since + FLOW_S, pressure_s()
@@ -61,7 +62,7 @@ class Kills:
         if when is None:
             self.failures.append(f"nothing flowed through {label} in "
                                  f"{FLOW_S:.0f} s after {what}")
-        else:
+        elif alone:
             self.flows.append((when - since, pressure_s() - stalled, label,
                                what))
             self.world.note(f"{label} flows after {when - since:.2f} s")
@@ -69,7 +70,7 @@ class Kills:
     # -- any moment --
 
     def _kill(self, label):
-        """SIGKILL now; what _recover() needs, or None without a process."""
+        """SIGKILL now; what recover() needs, or None without a process."""
         before, since = self.flow.marks(label), time.monotonic()
         if not self.world.signal(label, signal.SIGKILL):
             return None
@@ -80,7 +81,7 @@ class Kills:
         label = self.rng.choice(LABELS)
         killed = self._kill(label)
         if killed:
-            self._recover(label, "a kill", *killed)
+            self.recover(label, "a kill", *killed)
 
     def several(self):
         """Several at the same time; those that are left go on."""
@@ -88,16 +89,15 @@ class Kills:
         killed = {label: self._kill(label) for label in labels}
         for label, how in killed.items():
             if how:
-                self._recover(label, f"kills of {', '.join(labels)}", *how)
+                self.recover(label, f"kills of {', '.join(labels)}", *how,
+                             alone=False)
 
     # -- at a point --
 
     def least(self):
         """A row of one of the points that killed least of all, as far as they
         are passed at all."""
-        rows = [r for r in self.world.points.rows
-                if r.passes and (r.point not in AT_START or
-                                 r.label == "collector.0")]
+        rows = [r for r in self.world.points.rows if r.passes]
 
         def rank(row):
             return (self.by_point[row.point] + self.in_vain[repr(row)],
@@ -140,7 +140,7 @@ class Kills:
             return
         self.by_process[row.label] += 1
         self.by_point[row.point] += 1
-        self._recover(row.label, row.point, since, before)
+        self.recover(row.label, row.point, since, before)
 
     # -- standing still --
 

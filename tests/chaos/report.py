@@ -8,6 +8,10 @@ import traceback
 # somebody on the machine waited for a CPU, and within that in any case.
 FLOW_LIMIT_S = 2.0
 FLOW_LIMIT_BUSY_S = 15.0
+# What a run of so many seconds has to have been through.
+LONG_S = 900
+LEAST_KILLS = 200
+LEAST_KILLS_AT_A_POINT = 5
 
 
 def quantile(values, share):
@@ -59,6 +63,17 @@ class Report:
                 self.wrong.append(f"events flowed through {label} only "
                                   f"{seconds:.2f} s after {what}")
 
+    def _judge_length(self):
+        kills = self.session.kills
+        if self.given.seconds < LONG_S:
+            return
+        if kills.total < LEAST_KILLS:
+            self.wrong.append(f"only {kills.total} kills")
+        for name in self.session.world.points.names:
+            if kills.by_point[name] < LEAST_KILLS_AT_A_POINT:
+                self.wrong.append(f"only {kills.by_point[name]} kills at "
+                                  f"{name}")
+
     def as_dict(self):
         kills, points = self.session.kills, self.session.world.points
         flows, landing = {}, {}
@@ -73,7 +88,11 @@ class Report:
             "points": {name: {"passes": passes, "kills": kills.by_point[name]}
                        for name, (passes, _) in points.counts().items()},
             "stops": kills.stops, "events": self.events,
-            "troubles": dict(self.session.troubles.count),
+            "troubles": {**self.session.troubles.count,
+                         **self.session.damage.count},
+            "bad_records_reported": {
+                label: len(self.session.damage.reported(label))
+                for label, _ in self.session.damage.lost},
             "places": self.places, "flow_seconds": flows,
             "landing_seconds": landing,
             "flows_over_limit": sum(f[0] >= FLOW_LIMIT_S for f in kills.flows),
@@ -84,6 +103,7 @@ class Report:
 
     def finish(self):
         self._judge_kills()
+        self._judge_length()
         result = self.as_dict()
         if self.given.report:
             pathlib.Path(self.given.report).write_text(

@@ -14,6 +14,7 @@ import mishap
 
 SECONDS = (1.0, 5.0)
 HANG_SECONDS = (0.5, 3.0)  # of a disk, which is shorter than the watchdog
+APART_SECONDS = (0.5, 8.0)
 CLOCK_SECONDS = 120  # far less than the windows of time that contracts have
 BROKER_FAULT_EVERY_S = 150.0  # of a run; one at least
 REQUESTS = (2, 30)  # how many meet a fault of the proxy
@@ -52,6 +53,8 @@ class Troubles:
                 self.azurite_resets, self.azurite_slow, self.clock_jumps,
                 self.disk_sync_fails, self.disk_sync_hangs, self.disk_full,
                 self.disk_read_only]
+        if self.world.hosts:
+            acts.append(self.hosts_apart)
         if self.world.disk:
             acts.append(self.disk_really_full)
         return acts
@@ -94,6 +97,8 @@ class Troubles:
             self.acts.task_done()
 
     def _restore(self):
+        if self.world.hosts:
+            self.world.hosts.heal()
         self.world.front.clear()
         self.world.mishap.disk(mishap.GOOD)
         for server in (self.world.kafka, self.world.azurite):
@@ -174,6 +179,14 @@ class Troubles:
     def azurite_slow(self):
         self._rule(lambda **which: self.world.front.delay(0.3, **which))
 
+    # -- the way between hosts --
+
+    def hosts_apart(self):
+        """Longer than heartbeats and silence, or shorter."""
+        self.world.hosts.cut()
+        self._for_a_while(APART_SECONDS)
+        self.world.hosts.heal()
+
     # -- the machine --
 
     def clock_jumps(self):
@@ -202,13 +215,12 @@ class Troubles:
     def disk_really_full(self):
         """Not the shim: somebody else takes all that is left."""
         ballast = self.world.disk / "ballast"
-        with open(ballast, "wb") as f:
-            block = 1 << 20
+        block = 1 << 20
+        with open(ballast, "wb", buffering=0) as f:
             while block >= 4096:
                 try:
                     f.write(bytes(block))
-                    f.flush()
                 except OSError:
                     block //= 4
-        self._for_a_while()
+            self._for_a_while()
         os.unlink(ballast)

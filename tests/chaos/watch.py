@@ -12,6 +12,7 @@ from client import Client
 from events import PROBE, TABLES
 
 EVERY_S = 0.1
+USAGE_EVERY_S = 1.0
 TAIL_BYTES = 1 << 17
 PROBE_ID = re.compile(rb'"event_id": ?"c%d-(\d+)"' % PROBE)
 COMMIT = re.compile(r"/_delta_log/\d{20}\.json")
@@ -103,10 +104,13 @@ class Flow:
                         self._note("kafka", message.value()[:400])
 
     def _look(self):
+        due = 0.0
         while not self.ended.wait(EVERY_S):
             self._look_at_files()
             self._look_at_commits()
-            self.usage.look(self.world.processes())
+            if time.monotonic() >= due:
+                self.usage.look(self.world.processes())
+                due = time.monotonic() + USAGE_EVERY_S
 
     def _look_at_files(self):
         for path in self.world.pipeline.out_dir.glob("order-*.ndjson"):

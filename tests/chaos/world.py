@@ -20,6 +20,7 @@ from proxy import Proxy
 from servers import Azurite, Kafka
 from common import BUILD, alive, lasting_port, wait_for
 
+from hosts import CENTRE, Hosts
 from mishap import Mishap
 from points import Points
 from toxiproxy import Toxiproxy
@@ -67,6 +68,7 @@ class World:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="weft-chaos-"))
         self.servers_folder = pathlib.Path(
             tempfile.mkdtemp(prefix="weft-chaos-servers-"))
+        self.hosts = Hosts.make(self.folder)
         self.azurite = Azurite(self.servers_folder / "azurite")
         self.azurite.launch()
         self.toxiproxy = Toxiproxy(self.servers_folder / "toxiproxy.log") \
@@ -76,7 +78,9 @@ class World:
             if self.toxiproxy else Kafka(self.servers_folder / "kafka")
         self.kafka.launch()
         self.front = None  # before Azurite
-        self.pipeline = Pipeline(self.folder, BUILD / "libexec" / "weft")
+        self.pipeline = Pipeline(
+            self.folder, self.hosts.libexec if self.hosts
+            else BUILD / "libexec" / "weft")
         self.points = Points(self.folder / "points", LABELS)
         self.topic = "chaos"
         self.acts = open(self.folder / "acts", "w", encoding="utf-8",
@@ -132,6 +136,10 @@ class World:
             {"name": "metrics"}]
         p.sections["pipeline"].update(restart_burst=1000, drain_timeout="60s")
         p.sections["collector"].update(small)
+        if self.hosts:
+            p.sections["links"] = {"raw": {
+                "endpoint": f"tcp://{CENTRE}:{lasting_port()}",
+                "insecure": True}}
         p.sections["identities"] = {"store": {
             "type": "account_key", "account": self.azurite.account,
             "key": self.azurite.key}}
@@ -226,6 +234,8 @@ class World:
         for server in (self.azurite, self.kafka, self.toxiproxy):
             if server:
                 server.stop()
+        if self.hosts:
+            self.hosts.remove()
         self._unmount(keep)
         shutil.rmtree(self.servers_folder, ignore_errors=True)
         if not keep:
