@@ -356,7 +356,7 @@ static void close_all(struct run *run)
 static bool is_of_disk(int code)
 {
 	return code == EIO || code == ENOSPC || code == EDQUOT ||
-	       code == ESTALE;
+	       code == ESTALE || code == EROFS;
 }
 
 static int exit_code_of(const struct err *err)

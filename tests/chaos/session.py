@@ -2,6 +2,7 @@
 import argparse
 import pathlib
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -130,6 +131,8 @@ class Session:
 
 
 def main(given):
+    # Whoever ends us early wants the end to be in order too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     print(f"chaos: seed {given.seed}, {given.seconds:.0f} s", flush=True)
     session = Session(given)
     report = Report(given, session)
@@ -139,7 +142,7 @@ def main(given):
             phase()
         report.begin("judge")
         report.take(*session.judge())
-    except Exception as e:
+    except (Exception, KeyboardInterrupt) as e:
         report.broke(e)
     finally:
         report.finish()
