@@ -29,7 +29,7 @@ class Session:
         self.given = given
         self.rng = random.Random(given.seed)
         self.start_us = time.time_ns() // 1000
-        self.world = World()
+        self.world = World(given.seconds)
         self.clients = []
         self.flow = Flow(self.world, argparse.Namespace(
             **self._client(PROBE), rate=10.0))
@@ -97,7 +97,8 @@ class Session:
 
     # -- the verdict --
 
-    def judge(self):
+    def judge(self, begin):
+        """(the checker, what it found); tells begin() what it looks at."""
         world = self.world
         judge = checker.Checker(
             self.accounts(), Maker(self.given.seed, self.start_us),
@@ -120,6 +121,7 @@ class Session:
             ("lake in a folder", checker.of_lake(local), BOTH, True))
         found = [judge.contradictions()]
         for name, lies, kinds, once in places:
+            begin(f"judge: {name}")
             found.append(judge.judge(name, lies, kinds, once,
                                      self.damage.excused[name]))
         for text in self.damage.unreported(found):
@@ -140,8 +142,7 @@ def main(given):
         for phase in (session.begin, session.trouble, session.rest):
             report.begin(phase.__name__)
             phase()
-        report.begin("judge")
-        report.take(*session.judge())
+        report.take(*session.judge(report.begin))
     except (Exception, KeyboardInterrupt) as e:
         report.broke(e)
     finally:

@@ -30,6 +30,7 @@ LABELS = ("weftd", "collector.0", "transformer.0", "transformer.1",
           "lake-local.0", "metrics.0")
 MAX_MESSAGE = "32KiB"
 DISK_MB = 384
+LONG_S = 120  # in a run beyond this, tables get fewer and larger files
 START_S = 30.0
 
 
@@ -63,7 +64,8 @@ class ProxiedKafka(Kafka):
 class World:
     """Made in a folder of its own; start() and stop() in this order."""
 
-    def __init__(self):
+    def __init__(self, seconds):
+        self.flush = "300ms" if seconds <= LONG_S else "1s"
         # Unix sockets take about 100 bytes, so the name is short.
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="weft-chaos-"))
         self.servers_folder = pathlib.Path(
@@ -134,7 +136,8 @@ class World:
             {"name": "lake-local", "in": "local",
              "service": "onelake-writer"},
             {"name": "metrics"}]
-        p.sections["pipeline"].update(restart_burst=1000, drain_timeout="60s")
+        p.sections["pipeline"].update(
+            restart_burst=1000, restart_backoff_max="1s", drain_timeout="60s")
         p.sections["collector"].update(small)
         if self.hosts:
             p.sections["links"] = {"raw": {
@@ -150,7 +153,8 @@ class World:
         p.sections["archive"] = {
             "backend": "file", "path": p.out_dir, "rotate_size": "256KiB",
             **sink, **retry}
-        lake = {"flush": "300ms", "checkpoint_interval": 5, **sink, **retry}
+        lake = {"flush": self.flush, "checkpoint_interval": 5, **sink,
+                **retry}
         p.sections["onelake-writer"] = {
             "lake": f"{self.azurite.url_at(self.front.port)}/chaos",
             "identity": "store", **lake}
