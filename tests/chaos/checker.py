@@ -15,6 +15,7 @@ from deltalake.exceptions import TableNotFoundError
 from events import TABLES, digest, expected, parse, parse_id
 
 SHOWN = 5  # examples of each kind of finding
+FILES_AT_ONCE = 500
 GOOD, BAD, LARGE = 0, 1, 2
 
 
@@ -151,9 +152,11 @@ def of_files(folder, pattern="*.ndjson"):
 
 
 def of_raw_archive(folder):
-    for path in sorted(pathlib.Path(folder).rglob("*.ndjson.zst")):
-        lines = subprocess.run(["zstd", "-dcq", path], capture_output=True,
-                               check=True).stdout
+    paths = sorted(pathlib.Path(folder).rglob("*.ndjson.zst"))
+    for i in range(0, len(paths), FILES_AT_ONCE):
+        lines = subprocess.run(
+            ["zstd", "-dcq", *paths[i:i + FILES_AT_ONCE]],
+            capture_output=True, check=True).stdout
         for line in io.BytesIO(lines):
             yield of_json(line)
 
