@@ -304,6 +304,7 @@ struct batch *batch_new(const struct batch_header *header)
 	struct batch *b = xmalloc(sizeof(*b));
 
 	b->header = *header;
+	b->reference = NULL;
 	b->index = NULL;
 	b->payload = NULL;
 	b->events = NULL;
@@ -312,6 +313,18 @@ struct batch *batch_new(const struct batch_header *header)
 	b->owner = NULL;
 	b->index_copy = NULL;
 	atomic_init(&b->references, 1);
+	return b;
+}
+
+struct batch *batch_refer(const struct batch_header *header,
+			  const struct reference *reference)
+{
+	struct batch *b = batch_new(header);
+	struct reference *copy = xmalloc(sizeof(*copy));
+
+	*copy = *reference;
+	b->reference = b->owner = copy;
+	b->release = free;
 	return b;
 }
 

@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "base/uuid.h"
+#include "proto/reference.h"
 
 #define BATCH_HEADER_BYTES	128
 #define BATCH_MAX_EVENTS	65536
@@ -94,9 +95,15 @@ struct batch_event {
  * A batch in memory: immutable once made, reference-counted (any thread may
  * take and drop references). index and payload point into memory that the
  * batch owns.
+ *
+ * A batch may come without its body: then `reference` says where that lies, the
+ * header's counts and lengths hold, its body crc does not, and index, payload,
+ * events and streams are not there. Only batch_ref(), batch_unref() and
+ * batch_bytes() may be called on it.
  */
 struct batch {
 	struct batch_header header;
+	const struct reference *reference; /* NULL: the body is here */
 	const uint8_t *index;
 	const char *payload;
 	const struct batch_event *events; /* in index; header.events */
@@ -135,6 +142,13 @@ struct batch *batch_open(const struct batch_header *header,
 			 const uint8_t *index, const char *payload, void *owner,
 			 void (*release)(void *owner),
 			 struct err *err) MUST_CHECK;
+
+/*
+ * A batch without its body, one reference; *reference is copied. *header has
+ * the lengths that the body will have.
+ */
+struct batch *batch_refer(const struct batch_header *header,
+			  const struct reference *reference);
 
 /* Takes a reference more; returns b. Any thread. */
 struct batch *batch_ref(struct batch *b);
@@ -217,6 +231,9 @@ size_t batch_builder_bytes(const struct batch_builder *w);
  */
 void batch_builder_rollback(struct batch_builder *w, uint32_t events,
 			    uint32_t offset);
+
+/* Forgets all that was collected, streams included. */
+void batch_builder_clear(struct batch_builder *w);
 
 /*
  * Seals what was collected into a batch with one reference and leaves the

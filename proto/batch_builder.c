@@ -314,8 +314,8 @@ static void put_streams(const struct batch_builder *w, uint8_t *at)
 	memset(at, 0, (size_t)(end - at));
 }
 
-/* Forgets what was collected, but not memory of an ordinary size. */
-static void reset(struct batch_builder *w)
+/* Memory of an ordinary size is kept. */
+void batch_builder_clear(struct batch_builder *w)
 {
 	if (w->payload.size > KEEP_BYTES) {
 		free(w->payload.data);
@@ -393,6 +393,6 @@ struct batch *batch_builder_seal(struct batch_builder *w,
 	    crc32c(crc32c(0, b->index, bytes), b->payload, w->payload_used);
 	b->owner = body;
 	b->release = body_release;
-	reset(w);
+	batch_builder_clear(w);
 	return b;
 }

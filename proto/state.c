@@ -12,6 +12,7 @@
 #define STATE_VERSION 1
 #define COMPLETE      1u
 #define LANE_BYTES    40
+#define REFERENCES    1u
 
 /* Offsets as in proto/state.md. */
 enum {
@@ -19,7 +20,7 @@ enum {
 	AT_VERSION = 4,
 	AT_FLAGS = 6,
 	AT_LANES = 8,
-	AT_RESERVED = 12,
+	AT_TAKES = 12,
 	AT_INCARNATION = 16,
 	AT_LOG_ID = 32,
 	AT_GENERATION = 48,
@@ -71,6 +72,7 @@ void state_encode(const struct state *state, struct buf *out)
 	const uint32_t magic = STATE_MAGIC;
 	const uint16_t version = STATE_VERSION;
 	const uint16_t flags = state->complete ? COMPLETE : 0;
+	const uint32_t takes = state->references ? REFERENCES : 0;
 	size_t bytes = STATE_BYTES(state->lane_count);
 	size_t name = strnlen(state->name, STATE_NAME_BYTES);
 	uint8_t *at;
@@ -85,6 +87,7 @@ void state_encode(const struct state *state, struct buf *out)
 	memcpy(at + AT_VERSION, &version, 2);
 	memcpy(at + AT_FLAGS, &flags, 2);
 	memcpy(at + AT_LANES, &state->lane_count, 4);
+	memcpy(at + AT_TAKES, &takes, 4);
 	memcpy(at + AT_INCARNATION, state->incarnation.bytes, UUID_BYTES);
 	memcpy(at + AT_LOG_ID, state->log_id.bytes, UUID_BYTES);
 	memcpy(at + AT_GENERATION, &state->generation, 8);
@@ -144,7 +147,7 @@ static int check(const uint8_t *data, size_t bytes, uint32_t *lanes,
 int state_decode(const uint8_t *data, size_t bytes, struct state *state,
 		 struct state_lane **lanes, struct err *err)
 {
-	uint32_t count = 0;
+	uint32_t count = 0, takes;
 	uint16_t flags;
 
 	if (check(data, bytes, &count, err))
@@ -157,6 +160,8 @@ int state_decode(const uint8_t *data, size_t bytes, struct state *state,
 	memcpy(&state->history, data + AT_HISTORY, 8);
 	memcpy(&flags, data + AT_FLAGS, 2);
 	state->complete = flags & COMPLETE;
+	memcpy(&takes, data + AT_TAKES, 4);
+	state->references = takes & REFERENCES;
 	state->lane_count = count;
 	*lanes = xreallocarray(*lanes, count, sizeof(**lanes));
 	for (uint32_t i = 0; i < count; i++) {

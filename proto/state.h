@@ -35,6 +35,7 @@ struct state {
 	uint64_t generation; /* raised when something on the way may be lost */
 	uint64_t history;    /* changes when lanes must begin anew */
 	bool complete; /* all that it depends on was heard; else acks nothing */
+	bool references; /* takes batches by reference */
 	uint32_t lane_count;
 	const struct state_lane *lanes; /* borrowed */
 };

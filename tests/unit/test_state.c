@@ -98,6 +98,35 @@ static void test_golden_bytes(void **state)
 	buf_free(&b);
 }
 
+/* What a later release takes besides is nothing to this one. */
+static void test_what_is_taken(void **state)
+{
+	struct state_lane *lanes = NULL;
+	struct state out, takes = sample;
+	struct buf b = {0};
+	struct err err;
+
+	(void)state;
+	takes.references = true;
+	state_encode(&takes, &b);
+	assert_int_equal(b.data[12], 1);
+	b.data[12] = (char)0xff;
+	b.data[15] = (char)0xff;
+	make_crc(&b);
+	assert_int_equal(
+	    state_decode((const uint8_t *)b.data, b.used, &out, &lanes, &err),
+	    0);
+	assert_true(out.references);
+	b.data[12] = (char)0xfe;
+	make_crc(&b);
+	assert_int_equal(
+	    state_decode((const uint8_t *)b.data, b.used, &out, &lanes, &err),
+	    0);
+	assert_false(out.references);
+	free(lanes);
+	buf_free(&b);
+}
+
 static void test_round_trip(void **state)
 {
 	struct state_lane *lanes = NULL;
@@ -270,6 +299,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_golden_bytes),
 	    cmocka_unit_test(test_round_trip),
+	    cmocka_unit_test(test_what_is_taken),
 	    cmocka_unit_test(test_the_most_lanes),
 	    cmocka_unit_test(test_truncations_and_flips_are_refused),
 	    cmocka_unit_test(test_fields_out_of_limits_are_refused),
