@@ -12,6 +12,7 @@
 
 #define RESYNC_BYTES	((size_t)262144)
 #define PAGE_STEP_BYTES 4096
+#define AHEAD_BYTES	((uint64_t)1048576)
 
 void reader_init(struct reader *r, const char *dir, const struct log_ids *ids)
 {
@@ -27,29 +28,39 @@ void reader_close(struct reader *r)
 		close(r->fd);
 	r->fd = -1;
 	r->peeked = false;
+	free(r->ahead);
+	r->ahead = NULL;
+	r->ahead_size = r->ahead_bytes = 0;
 }
 
 static int open_segment(struct reader *r, uint64_t base, struct err *err)
 {
-	char *path;
-
 	if (r->fd >= 0 && r->base == base)
 		return 0;
 	reader_close(r);
-	path = segment_path(r->dir, base);
-	r->fd = open(path, O_RDONLY | O_CLOEXEC);
+	r->fd = segment_open(r->dir, base, err);
 	r->base = base;
-	if (r->fd < 0)
-		err_errno(err, errno, "cannot open %s", path);
-	free(path);
 	return r->fd < 0 ? -1 : 0;
+}
+
+/* Whether all of these bytes were read along; then they are in data. */
+static bool was_read(const struct reader *r, uint64_t position, void *data,
+		     size_t bytes)
+{
+	uint64_t skip = position - r->ahead_position;
+
+	if (!r->ahead || position < r->ahead_position ||
+	    skip > r->ahead_bytes || bytes > r->ahead_bytes - skip)
+		return false;
+	memcpy(data, r->ahead + skip, bytes);
+	return true;
 }
 
 /* Reads what there is of `bytes` bytes at `position`. -1 on an I/O error. */
 static ssize_t read_at(const struct reader *r, uint64_t position, void *data,
 		       size_t bytes)
 {
-	size_t used = 0;
+	size_t used = was_read(r, position, data, bytes) ? bytes : 0;
 
 	while (used < bytes) {
 		ssize_t n = pread(r->fd, (char *)data + used, bytes - used,
@@ -143,6 +154,26 @@ static int read_prefix(struct reader *r, uint64_t limit, struct found *f)
 				    &f->err);
 }
 
+/*
+ * Reads along what comes behind the headers at `position`. Whatever cannot be
+ * had is read, and told, when its turn comes.
+ */
+static void read_ahead(struct reader *r, uint64_t position, uint64_t limit)
+{
+	uint64_t at = position + RECORD_PREFIX_BYTES, bytes = limit - at;
+	ssize_t n;
+
+	bytes = bytes < AHEAD_BYTES ? bytes : AHEAD_BYTES;
+	if (r->ahead_size < bytes) {
+		r->ahead = xreallocarray(r->ahead, bytes, 1);
+		r->ahead_size = bytes;
+	}
+	r->ahead_bytes = 0;
+	n = read_at(r, at, r->ahead, bytes);
+	r->ahead_position = at;
+	r->ahead_bytes = n > 0 ? (size_t)n : 0;
+}
+
 /* Reads a body, and along with it the headers of the record behind it. */
 static ssize_t read_body(struct reader *r, uint64_t limit,
 			 const struct found *f, uint8_t *body, size_t bytes)
@@ -156,6 +187,8 @@ static ssize_t read_body(struct reader *r, uint64_t limit,
 	uint64_t at = f->position + RECORD_PREFIX_BYTES;
 	ssize_t n;
 
+	if (was_read(r, at, body, bytes))
+		return (ssize_t)bytes;
 	do
 		n = preadv(r->fd, parts, peek ? 2 : 1,
 			   segment_offset(r->base, at));
@@ -222,7 +255,11 @@ int reader_read(struct reader *r, const struct segment *segment, uint64_t limit,
 		f->next = limit;
 		return 0;
 	}
-	if (!r->headers_only && f->record.kind != RECORD_VOID)
-		open_body(r, limit, f);
+	if (r->headers_only || f->record.kind == RECORD_VOID)
+		return 0;
+	if (r->reads_ahead && f->next < limit &&
+	    f->next > r->ahead_position + r->ahead_bytes)
+		read_ahead(r, position, limit);
+	open_body(r, limit, f);
 	return 0;
 }

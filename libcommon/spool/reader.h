@@ -30,11 +30,18 @@ struct reader {
 	const char *dir;	   /* borrowed */
 	const struct log_ids *ids; /* borrowed */
 	bool headers_only;	   /* do not read or verify bodies */
-	int fd;			   /* -1 = none */
-	uint64_t base;		   /* of the open segment */
-	bool peeked; /* the prefix at peek_position was read along */
+	/* What lies before the limit will be read too: small records are got
+	 * by one system call for many. */
+	bool reads_ahead;
+	int fd;	       /* -1 = none */
+	uint64_t base; /* of the open segment */
+	bool peeked;   /* the prefix at peek_position was read along */
 	uint64_t peek_position;
 	uint8_t peek[RECORD_PREFIX_BYTES];
+	uint8_t *ahead; /* bytes of the open segment that were read along */
+	size_t ahead_size;
+	size_t ahead_bytes; /* 0 = none */
+	uint64_t ahead_position;
 };
 
 void reader_init(struct reader *r, const char *dir, const struct log_ids *ids);

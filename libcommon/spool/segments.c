@@ -93,27 +93,43 @@ static bool parse_name(const char *name, uint64_t *base)
 	return true;
 }
 
+int segment_open(const char *dir, uint64_t base, struct err *err)
+{
+	char *path = segment_path(dir, base);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct stat st;
+
+	if (fd < 0) {
+		err_errno(err, errno, "cannot open %s", path);
+	} else if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+		err_set(err, EINVAL, "%s is not a regular file", path);
+		close(fd);
+		fd = -1;
+	}
+	free(path);
+	return fd;
+}
+
 /* 1 when it was read, 0 when it is gone, -1 with *err. */
 static int inspect(const char *dir, uint64_t base, struct segment *segment,
 		   struct err *err)
 {
 	uint8_t data[SEGMENT_HEADER_BYTES];
 	struct segment_header header;
-	char *path = segment_path(dir, base);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = segment_open(dir, base, err);
 	struct stat st;
 	ssize_t n;
-	int rc = -1;
 
 	memset(segment, 0, sizeof(*segment));
 	segment->base = segment->end = base;
-	if (fd < 0 && errno == ENOENT) {
-		rc = 0;
-		goto out;
-	}
-	if (fd < 0 || fstat(fd, &st) != 0) {
-		err_errno(err, errno, "cannot open %s", path);
-		goto out;
+	if (fd < 0)
+		return err->code == ENOENT ? 0 : -1;
+	if (fstat(fd, &st) != 0) {
+		err_errno(err, errno,
+			  "cannot look at segment %" PRIu64 " in %s", base,
+			  dir);
+		close(fd);
+		return -1;
 	}
 	n = pread(fd, data, sizeof(data), 0);
 	if (n == (ssize_t)sizeof(data) &&
@@ -124,12 +140,8 @@ static int inspect(const char *dir, uint64_t base, struct segment *segment,
 	if (st.st_size > SEGMENT_HEADER_BYTES)
 		segment->end =
 		    base + (uint64_t)(st.st_size - SEGMENT_HEADER_BYTES);
-	rc = 1;
-out:
-	if (fd >= 0)
-		close(fd);
-	free(path);
-	return rc;
+	close(fd);
+	return 1;
 }
 
 static int by_base(const void *a, const void *b)

@@ -58,6 +58,13 @@ void segments_cut_overlaps(struct segments *t);
 /* The path of a segment, owned by the caller. */
 char *segment_path(const char *dir, uint64_t base);
 
+/*
+ * Opens a segment for reading. A link or what else is no regular file is
+ * refused, and never waited for: a directory that another process names may
+ * hold anything. The descriptor, or -1 with *err.
+ */
+int segment_open(const char *dir, uint64_t base, struct err *err) MUST_CHECK;
+
 /* Where `position` lies in the file of a segment. */
 static inline int64_t segment_offset(uint64_t base, uint64_t position)
 {

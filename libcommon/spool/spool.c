@@ -385,6 +385,16 @@ const struct uuid *spool_id(const struct spool *s)
 	return &s->ids.id;
 }
 
+uint64_t spool_id_since(const struct spool *s)
+{
+	uint64_t since = 0;
+
+	for (uint32_t i = 0; i < s->ids.former_count; i++)
+		if (s->ids.until[i] > since)
+			since = s->ids.until[i];
+	return since;
+}
+
 const void *spool_saved(const struct spool *s, size_t *bytes)
 {
 	*bytes = s->found_bytes;

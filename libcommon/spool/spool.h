@@ -129,6 +129,10 @@ void spool_close(struct spool **s, int64_t timeout_us);
 /* The log's identity, born with it; a cloned or new log has another. */
 const struct uuid *spool_id(const struct spool *s);
 
+/* The position from which on all records carry the present id: it is another
+ * after a repair, and older records keep the one they were written with. */
+uint64_t spool_id_since(const struct spool *s);
+
 /*
  * The application's part of the last checkpoint (lanes, epochs, sink offsets),
  * as found at open, borrowed; *bytes is 0 in a new log.
