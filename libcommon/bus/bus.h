@@ -57,6 +57,7 @@ struct bus_stats {
 	uint64_t gaps;	     /* sink: beyond it, ignored */
 	uint64_t stale;	     /* of an older epoch, ignored */
 	uint64_t refused;    /* malformed frames, counted and logged */
+	uint64_t references; /* batches that came by reference */
 	uint64_t unacked_batches, unacked_bytes; /* source, now */
 	uint32_t peers, peers_ready;		 /* configured, usable now */
 };
@@ -84,6 +85,9 @@ struct bus_source_options {
  *    It may join several: what lies from *position to *next. *next is 0 at the
  *    first read, and later, for sending it again, where it ended then: the
  *    very same batch is wanted (0 when that cannot be).
+ *  refer: as read, but *b has, if it can, a reference in place of its body
+ *    (proto/batch.md). It is asked for peers that take such batches. NULL: the
+ *    log cannot be read by others.
  *  freed: every batch before `position` is durable at every sink.
  *  begin: a new epoch is needed (see proto/bus.md); the owner raises its epoch
  *    durably to a number above its last one and above `above`, and then calls
@@ -94,6 +98,8 @@ struct bus_source_options {
 struct bus_source_events {
 	int (*read)(void *arg, uint64_t *position, uint64_t *next,
 		    struct batch **b, struct err *err);
+	int (*refer)(void *arg, uint64_t *position, uint64_t *next,
+		     struct batch **b, struct err *err);
 	void (*freed)(void *arg, uint64_t position);
 	void (*begin)(void *arg, uint64_t above);
 	void (*moved)(void *arg);
@@ -146,15 +152,30 @@ struct bus_relay_options {
 };
 
 /*
+ * Reads the body that a batch refers to: *whole is one reference to the same
+ * batch with its body, and the header that it has in b but for the body's crc.
+ * -1 with *err: it cannot be read here, or what lies there is another. Then the
+ * batch is refused, and from then on, until its end, this consumer asks for
+ * batches with their bodies.
+ */
+typedef int bus_resolve_fn(void *arg, struct batch *b, struct batch **whole,
+			   struct err *err);
+
+/*
  * work: makes one message for every sink out of *in (borrowed): out[i] gets a
  * batch with one reference (an empty one if need be), i as in options.outs.
  * Lane and sequence are set by the relay. -1 with *err when it cannot yet (a
  * contract set that is not here): the batch is kept, and tried again each
- * second, and nothing behind it moves.
+ * second, and nothing behind it moves. *in may be without a body: it may be
+ * passed on like that, or work returns BUS_NEEDS_BODY and is called again.
+ * resolve: of batches that came by reference, when work or a sink needs their
+ * bodies. NULL: none are taken.
  */
+#define BUS_NEEDS_BODY 1
 struct bus_relay_events {
 	int (*work)(void *arg, struct batch *in, struct batch **out,
 		    struct err *err);
+	bus_resolve_fn *resolve;
 	void *arg;
 };
 
@@ -193,9 +214,12 @@ struct bus_sink_options {
  * the lane's next sequence is expected from then on. -1 with *err when it
  * cannot take it now: the batch is kept and offered again after
  * bus_sink_resume() and at each tick, and nothing more is read.
+ * resolve: of batches that came by reference and are next in their lane. NULL:
+ * none are taken.
  */
 struct bus_sink_events {
 	int (*accept)(void *arg, struct batch *b, struct err *err);
+	bus_resolve_fn *resolve;
 	void *arg;
 };
 

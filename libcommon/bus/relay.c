@@ -5,45 +5,11 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/failpoint.h"
 #include "base/log.h"
-#include "bus/bus.h"
-#include "bus/outs.h"
-#include "bus/publisher.h"
-#include "bus/socket.h"
+#include "bus/relay_inside.h"
 #include "bus/wire.h"
 
 #define BATCHES_A_TURN 32
-#define RETRY_US       1000000
-#define COMPLAIN_US    30000000
-
-/* One sink instance. */
-struct out {
-	struct bus_endpoint at;
-	struct bus_socket push, sub;
-	struct out_view view;
-	uint64_t drops; /* of push, as noted */
-	struct batch *pending;
-};
-
-struct bus_relay {
-	struct bus *bus;
-	struct bus_part part;
-	struct bus_socket in;
-	struct publisher publisher;
-	struct bus_relay_events events;
-	const char *name; /* the publisher's */
-	uint32_t number;  /* of the lanes that come through here */
-	int64_t silence_us;
-	struct out *outs[BUS_MAX_PEERS];
-	uint32_t out_count;
-	struct batch *held; /* received, not yet taken by every sink */
-	bool worked;	    /* its messages are made */
-	int64_t retry_mono_us, complain_mono_us;
-	int64_t tick_mono_us;
-	struct state_lane *decoded, *list; /* scratch */
-	struct bus_stats stats;
-};
 
 /* ---- what the sinks say ---- */
 
@@ -67,6 +33,7 @@ static void hear(struct bus_relay *r, struct out *o, const zmq_msg_t *msg)
 			 o->at.state, log_quote(q, err.text));
 		return;
 	}
+	o->references = state.references && wire_is_local(o->at.data);
 	if (out_view_hear(&o->view, &state, r->number, clock_mono_us()))
 		lost(r);
 	r->publisher.changed = true;
@@ -130,6 +97,7 @@ static void fill(void *arg, struct state *state)
 	for (uint32_t i = 0; i < r->out_count; i++)
 		views[i] = &r->outs[i]->view;
 	state->complete = complete(r);
+	state->references = r->bodies.taken;
 	state->history = 0;
 	state->lane_count = 0;
 	if (!state->complete)
@@ -137,108 +105,6 @@ static void fill(void *arg, struct state *state)
 	state->history = outs_history(views, r->out_count);
 	state->lane_count = outs_least(views, r->out_count, &r->list);
 	state->lanes = r->list;
-}
-
-/* ---- batches ---- */
-
-static int receive(struct bus_relay *r)
-{
-	char q[LOG_QUOTE_BYTES];
-	struct err err;
-	int rc = wire_recv_batch(&r->in, &r->held, &err);
-
-	if (rc > 0 && r->held->header.lane.number != r->number) {
-		err_set(&err, EINVAL, "a batch of lane %u at instance %u",
-			r->held->header.lane.number, r->number);
-		batch_unref(&r->held);
-		rc = -1;
-	}
-	if (rc < 0) {
-		r->stats.refused++;
-		publisher_refused(&r->publisher);
-		log_warn("batch_refused", "name=%s error=%s", r->name,
-			 log_quote(q, err.text));
-	}
-	if (rc > 0) {
-		FAILPOINT("relay_received");
-		r->stats.batches_in++;
-		r->stats.events_in += r->held->header.events;
-		r->stats.bytes_in += batch_bytes(r->held);
-	}
-	return rc;
-}
-
-static bool work(struct bus_relay *r)
-{
-	struct batch *made[BUS_MAX_PEERS] = {0};
-	char q[LOG_QUOTE_BYTES];
-	struct err err = {0};
-	int64_t now_mono_us = loop_now_mono_us(bus_loop(r->bus));
-
-	if (now_mono_us < r->retry_mono_us)
-		return false;
-	if (r->events.work(r->events.arg, r->held, made, &err) != 0) {
-		r->retry_mono_us = now_mono_us + RETRY_US;
-		/* For hours, maybe: not a line for each try. */
-		if (now_mono_us >= r->complain_mono_us) {
-			r->complain_mono_us = now_mono_us + COMPLAIN_US;
-			log_error("batch_waits", "name=%s error=%s", r->name,
-				  log_quote(q, err.text));
-		}
-		return false;
-	}
-	r->retry_mono_us = r->complain_mono_us = 0;
-	for (uint32_t i = 0; i < r->out_count; i++)
-		r->outs[i]->pending = made[i];
-	r->worked = true;
-	return true;
-}
-
-static bool push(struct bus_relay *r, struct out *o)
-{
-	const struct batch_header *in = &r->held->header;
-	struct batch_header header = o->pending->header;
-
-	if (!o->push.up || !o->push.writable)
-		return false;
-	header.lane = in->lane;
-	header.sequence = in->sequence;
-	header.flags &= ~(uint32_t)BATCH_REPLAY;
-	header.flags |= in->flags & BATCH_REPLAY;
-	if (!wire_send_batch(&o->push, o->pending, &header))
-		return false;
-	r->stats.batches_out++;
-	r->stats.events_out += header.events;
-	r->stats.bytes_out += batch_bytes(o->pending);
-	batch_unref(&o->pending);
-	return true;
-}
-
-/* One batch from the source to every sink; false when it must wait. */
-static bool step(struct bus_relay *r)
-{
-	bool waits = false;
-
-	if (!r->held) {
-		int rc = receive(r);
-
-		if (rc <= 0)
-			return rc < 0;
-	}
-	if (!r->worked && !work(r))
-		return false;
-	for (uint32_t i = 0; i < r->out_count; i++) {
-		if (r->outs[i]->pending && !push(r, r->outs[i]))
-			waits = true;
-		else if (i + 1 < r->out_count)
-			FAILPOINT("relay_between_sinks");
-	}
-	if (waits)
-		return false;
-	FAILPOINT("relay_sent");
-	batch_unref(&r->held);
-	r->worked = false;
-	return true;
 }
 
 static bool turn(void *arg)
@@ -251,7 +117,7 @@ static bool turn(void *arg)
 	if (r->publisher.ticked)
 		check_silence(r, clock_mono_us());
 	for (int n = 0; n < BATCHES_A_TURN && more; n++)
-		more = step(r);
+		more = relay_step(r);
 	publisher_turn(&r->publisher);
 	return more;
 }
@@ -284,17 +150,6 @@ static struct out *out_open(struct bus *bus, const struct bus_endpoint *at,
 		return o;
 	out_close(o);
 	return NULL;
-}
-
-/* What was received for the old set of sinks is dropped: a resend covers it. */
-static void drop_held(struct bus_relay *r)
-{
-	if (!r->held)
-		return;
-	for (uint32_t i = 0; i < r->out_count; i++)
-		batch_unref(&r->outs[i]->pending);
-	batch_unref(&r->held);
-	r->worked = false;
 }
 
 static bool same_outs(const struct bus_relay *r,
@@ -332,7 +187,7 @@ int bus_relay_set_outs(struct bus_relay *r, const struct bus_endpoint *outs,
 	}
 	if (r->out_count)
 		lost(r);
-	drop_held(r);
+	relay_drop(r);
 	for (uint32_t i = 0; i < r->out_count; i++)
 		out_close(r->outs[i]);
 	memcpy(r->outs, made, sizeof(made));
@@ -347,6 +202,8 @@ static int open_sockets(struct bus_relay *r,
 	if (bus_socket_bind(&r->in, r->bus, ZMQ_PULL, options->in->data,
 			    WIRE_BATCH_BYTES, err) != 0)
 		return -1;
+	bodies_open(&r->bodies, options->in->data, r->events.resolve,
+		    r->events.arg);
 	r->publisher.fill = fill;
 	r->publisher.arg = r;
 	if (publisher_open(&r->publisher, r->bus, options->name,
@@ -386,7 +243,7 @@ void bus_relay_close(struct bus_relay **relay)
 	if (!r)
 		return;
 	bus_part_del(r->bus, &r->part);
-	drop_held(r);
+	relay_drop(r);
 	for (uint32_t i = 0; i < r->out_count; i++)
 		out_close(r->outs[i]);
 	bus_socket_close(&r->in);

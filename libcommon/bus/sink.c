@@ -1,8 +1,10 @@
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "bus/bodies.h"
 #include "bus/bus.h"
 #include "bus/lanes.h"
 #include "bus/publisher.h"
@@ -32,6 +34,7 @@ struct bus_sink {
 	uint64_t accepted, durable;
 	struct batch *refused; /* offered again on resume */
 	bool begun;
+	struct bodies bodies;
 	struct state_lane *list; /* scratch of fill() */
 	struct bus_stats stats;
 };
@@ -42,6 +45,7 @@ static void fill(void *arg, struct state *state)
 
 	state->log_id = s->log_id;
 	state->complete = true;
+	state->references = s->bodies.taken;
 	state->lane_count = lanes_list(s->lanes, &s->list);
 	state->lanes = s->list;
 }
@@ -96,20 +100,44 @@ static void no_room(const struct bus_sink *s, const struct batch_header *header)
 		  STATE_MAX_LANES);
 }
 
+/* A message that is none, or whose body is not where it says. */
+static void refuse(struct bus_sink *s, const struct err *err)
+{
+	char q[LOG_QUOTE_BYTES];
+
+	s->stats.refused++;
+	publisher_refused(&s->publisher);
+	if (err->code == ENOTSUP)
+		return;
+	log_warn("batch_refused", "name=%s error=%s", s->name,
+		 log_quote(q, err->text));
+}
+
+/* The one that is next in its lane: taken, or kept (takes *b), or refused. */
+static void receive_next(struct bus_sink *s, struct batch **b)
+{
+	struct err err = {0};
+
+	if (bodies_fetch(&s->bodies, b, &err) != 0) {
+		refuse(s, &err);
+	} else if (!offer(s, *b)) {
+		s->refused = *b;
+		*b = NULL;
+	}
+}
+
 /* Takes, keeps (takes *b) or ignores one batch. */
 static void receive(struct bus_sink *s, struct batch **b)
 {
 	const struct batch_header *header = &(*b)->header;
 
 	s->stats.batches_in++;
+	s->stats.references += (*b)->reference != NULL;
 	s->stats.events_in += header->events;
 	s->stats.bytes_in += batch_bytes(*b);
 	switch (lanes_judge(s->lanes, header)) {
 	case LANES_NEXT:
-		if (!offer(s, *b)) {
-			s->refused = *b;
-			*b = NULL;
-		}
+		receive_next(s, b);
 		break;
 	case LANES_DUPLICATE:
 		s->stats.duplicates++;
@@ -136,7 +164,6 @@ static bool reading(const struct bus_sink *s)
 /* True when there may be more. */
 static bool read_batches(struct bus_sink *s)
 {
-	char q[LOG_QUOTE_BYTES];
 	struct err err = {0};
 	struct batch *b;
 
@@ -146,10 +173,7 @@ static bool read_batches(struct bus_sink *s)
 		if (rc == 0)
 			return false;
 		if (rc < 0) {
-			s->stats.refused++;
-			publisher_refused(&s->publisher);
-			log_warn("batch_refused", "name=%s error=%s", s->name,
-				 log_quote(q, err.text));
+			refuse(s, &err);
 			continue;
 		}
 		receive(s, &b);
@@ -181,6 +205,8 @@ static int open_sockets(struct bus_sink *s,
 	if (bus_socket_bind(&s->in, s->bus, ZMQ_PULL, options->in->data,
 			    WIRE_BATCH_BYTES, err) != 0)
 		return -1;
+	bodies_open(&s->bodies, options->in->data, s->events.resolve,
+		    s->events.arg);
 	s->publisher.fill = fill;
 	s->publisher.arg = s;
 	return publisher_open(&s->publisher, s->bus, options->name,

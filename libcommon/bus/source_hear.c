@@ -83,6 +83,8 @@ static void hear(struct bus_source *s, uint32_t i, const struct state *state)
 	p->heard_mono_us = clock_mono_us();
 	p->incarnation = state->incarnation;
 	p->generation = state->generation;
+	p->refers =
+	    s->events.refer && state->references && wire_is_local(p->at.data);
 	if (state->complete) {
 		p->history = state->history;
 		take_history(s, p);

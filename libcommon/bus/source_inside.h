@@ -20,6 +20,7 @@ struct peer {
 	bool known;	/* heard at least once */
 	bool heard;	/* complete, since it was last lost, and not silent */
 	bool lost;	/* what is in flight may not arrive */
+	bool refers;	/* it takes batches by reference */
 	int64_t heard_mono_us;
 	struct uuid incarnation;
 	uint64_t generation, history;

@@ -52,11 +52,13 @@ static void note_sent(struct bus_source *s, const struct flight *f)
 		s->unsent = f->next;
 }
 
-static int read_log(struct bus_source *s, struct flight *f, struct batch **b)
+static int read_log(struct bus_source *s, struct flight *f, bool by_reference,
+		    struct batch **b)
 {
 	char q[LOG_QUOTE_BYTES];
 	struct err err = {0};
-	int rc = s->events.read(s->events.arg, &f->position, &f->next, b, &err);
+	int rc = (by_reference ? s->events.refer : s->events.read)(
+	    s->events.arg, &f->position, &f->next, b, &err);
 
 	if (rc < 0)
 		log_error("log_unreadable", "position=%" PRIu64 " error=%s",
@@ -73,7 +75,8 @@ static int read_again(struct bus_source *s, uint32_t i, struct batch **b)
 	const struct flight *old = window_again(&s->window, i);
 	struct flight f = {.position = old->position, .next = old->next};
 	struct batch *whole = NULL;
-	int rc = read_log(s, &f, &whole);
+	int rc =
+	    read_log(s, &f, s->peers[i]->refers && !source_cuts(s), &whole);
 
 	if (rc == 1 && f.position == old->position && source_cuts(s))
 		rc = source_piece(s, whole, i, b) == 0 ? 1 : -1;
@@ -119,6 +122,15 @@ static bool send_again(struct bus_source *s, uint32_t i)
 	return true;
 }
 
+/* Whoever gets the next new batch takes it by reference. */
+static bool all_refer(const struct bus_source *s)
+{
+	for (uint32_t i = 0; i < s->peer_count; i++)
+		if (source_usable(s->peers[i]) && !s->peers[i]->refers)
+			return false;
+	return !source_cuts(s) && s->events.refer;
+}
+
 bool source_look_ahead(struct bus_source *s)
 {
 	struct flight *f = &s->ahead_flight;
@@ -128,7 +140,7 @@ bool source_look_ahead(struct bus_source *s)
 	if (s->dry || window_full(&s->window))
 		return false;
 	*f = (struct flight){.position = s->position};
-	if (read_log(s, f, &s->ahead) != 1) {
+	if (read_log(s, f, all_refer(s), &s->ahead) != 1) {
 		s->dry = true;
 		return false;
 	}
@@ -158,12 +170,32 @@ static uint32_t most_credit(const struct bus_source *s)
 	return best;
 }
 
+/*
+ * What was read for a transformer that takes references may go to one that does
+ * not, or does so no more. If it cannot be read now, it is as if it never was.
+ */
+static bool get_body(struct bus_source *s, const struct peer *p)
+{
+	struct flight f = s->ahead_flight;
+
+	if (!s->ahead->reference || p->refers)
+		return true;
+	batch_unref(&s->ahead);
+	if (read_log(s, &f, false, &s->ahead) == 1 &&
+	    f.position == s->ahead_flight.position)
+		return true;
+	batch_unref(&s->ahead);
+	s->position = s->ahead_flight.position;
+	s->dry = true;
+	return false;
+}
+
 /* One new batch; false when there is none or nobody takes it. */
 static bool send_new(struct bus_source *s)
 {
 	uint32_t i = most_credit(s);
 
-	if (i == NOBODY || !source_look_ahead(s) ||
+	if (i == NOBODY || !source_look_ahead(s) || !get_body(s, s->peers[i]) ||
 	    !send_batch(s, i, s->ahead, s->ahead_flight.position))
 		return false;
 	window_sent(&s->window, i, &s->ahead_flight);

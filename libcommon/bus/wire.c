@@ -7,6 +7,9 @@
 #include "base/alloc.h"
 
 enum { FRAME_HEADER, FRAME_INDEX, FRAME_PAYLOAD, FRAMES };
+/* In place of index and payload. */
+#define FRAME_REFERENCE	    FRAME_INDEX
+#define FRAMES_BY_REFERENCE 2
 
 /* The memory behind a received batch. */
 struct received {
@@ -34,10 +37,18 @@ static void lend(zmq_msg_t *msg, struct batch *b, const void *data,
 		abort(); /* only for want of memory */
 }
 
+static void encode_reference(zmq_msg_t *msg, const struct reference *r)
+{
+	if (zmq_msg_init_size(msg, reference_bytes(r)) != 0)
+		abort();
+	reference_encode(r, zmq_msg_data(msg));
+}
+
 int wire_send_batch(struct bus_socket *s, struct batch *b,
 		    const struct batch_header *header)
 {
 	zmq_msg_t frames[FRAMES];
+	int last = b->reference ? FRAME_REFERENCE : FRAME_PAYLOAD;
 
 	if (zmq_msg_init_size(&frames[FRAME_HEADER], BATCH_HEADER_BYTES) != 0)
 		abort();
@@ -46,18 +57,23 @@ int wire_send_batch(struct bus_socket *s, struct batch *b,
 		zmq_msg_close(&frames[FRAME_HEADER]);
 		return 0;
 	}
-	lend(&frames[FRAME_INDEX], b, b->index, header->index_bytes);
-	lend(&frames[FRAME_PAYLOAD], b, b->payload, header->payload_bytes);
+	if (b->reference) {
+		encode_reference(&frames[FRAME_REFERENCE], b->reference);
+	} else {
+		lend(&frames[FRAME_INDEX], b, b->index, header->index_bytes);
+		lend(&frames[FRAME_PAYLOAD], b, b->payload,
+		     header->payload_bytes);
+	}
 	/*
 	 * The rest of a message fails only when its connection is lost midway.
 	 * ZeroMQ then swallows frames until the message's last, which therefore
 	 * must be offered, and offered once; the loss itself is evidence.
 	 */
-	if (zmq_msg_send(&frames[FRAME_INDEX], s->z,
-			 ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0)
-		zmq_msg_close(&frames[FRAME_INDEX]);
-	if (zmq_msg_send(&frames[FRAME_PAYLOAD], s->z, ZMQ_DONTWAIT) < 0)
-		zmq_msg_close(&frames[FRAME_PAYLOAD]);
+	for (int i = FRAME_INDEX; i <= last; i++)
+		if (zmq_msg_send(&frames[i], s->z,
+				 ZMQ_DONTWAIT | (i < last ? ZMQ_SNDMORE : 0)) <
+		    0)
+			zmq_msg_close(&frames[i]);
 	return 1;
 }
 
@@ -88,32 +104,69 @@ static int recv_frames(struct bus_socket *s, struct received *r)
 	return count;
 }
 
-static struct batch *open_frames(struct received *r, int count, struct err *err)
+/* A batch over the frames, which it owns from then on. */
+static struct batch *open_body(struct received *r,
+			       const struct batch_header *header,
+			       struct err *err)
 {
 	zmq_msg_t *index = &r->frames[FRAME_INDEX];
 	zmq_msg_t *payload = &r->frames[FRAME_PAYLOAD];
+
+	if (zmq_msg_size(index) != header->index_bytes ||
+	    zmq_msg_size(payload) != header->payload_bytes) {
+		err_set(err, EINVAL,
+			"frames of %zu and %zu bytes, the header says %u and "
+			"%u",
+			zmq_msg_size(index), zmq_msg_size(payload),
+			header->index_bytes, header->payload_bytes);
+		return NULL;
+	}
+	return batch_open(header, zmq_msg_data(index), zmq_msg_data(payload), r,
+			  received_free, err);
+}
+
+/* A batch that needs the frames no more. */
+static struct batch *open_reference(struct received *r,
+				    const struct batch_header *header,
+				    struct err *err)
+{
+	zmq_msg_t *msg = &r->frames[FRAME_REFERENCE];
+	struct reference reference;
+
+	if (reference_decode(zmq_msg_data(msg), zmq_msg_size(msg), &reference,
+			     err) != 0)
+		return NULL;
+	return batch_refer(header, &reference);
+}
+
+static struct batch *open_frames(struct received *r, int count, bool local,
+				 struct err *err)
+{
 	struct batch_header header;
 
-	if (count != FRAMES) {
-		err_set(err, EINVAL, "message of %d frames, a batch has %d",
-			count, FRAMES);
+	if (count != FRAMES && count != FRAMES_BY_REFERENCE) {
+		err_set(err, EINVAL,
+			"message of %d frames, a batch has %d, or %d by "
+			"reference",
+			count, FRAMES, FRAMES_BY_REFERENCE);
+		return NULL;
+	}
+	if (count == FRAMES_BY_REFERENCE && !local) {
+		err_set(err, EINVAL,
+			"a batch by reference comes over Unix sockets only");
 		return NULL;
 	}
 	if (batch_header_decode(zmq_msg_data(&r->frames[FRAME_HEADER]),
 				zmq_msg_size(&r->frames[FRAME_HEADER]), &header,
 				err) != 0)
 		return NULL;
-	if (zmq_msg_size(index) != header.index_bytes ||
-	    zmq_msg_size(payload) != header.payload_bytes) {
-		err_set(err, EINVAL,
-			"frames of %zu and %zu bytes, the header says %u and "
-			"%u",
-			zmq_msg_size(index), zmq_msg_size(payload),
-			header.index_bytes, header.payload_bytes);
-		return NULL;
-	}
-	return batch_open(&header, zmq_msg_data(index), zmq_msg_data(payload),
-			  r, received_free, err);
+	return count == FRAMES ? open_body(r, &header, err)
+			       : open_reference(r, &header, err);
+}
+
+bool wire_is_local(const char *endpoint)
+{
+	return strncmp(endpoint, "ipc:", 4) == 0;
 }
 
 int wire_recv_batch(struct bus_socket *s, struct batch **b, struct err *err)
@@ -130,9 +183,12 @@ int wire_recv_batch(struct bus_socket *s, struct batch **b, struct err *err)
 		zmq_msg_init(&r->frames[i]);
 	count = recv_frames(s, r);
 	if (count)
-		*b = open_frames(r, count, err);
-	if (*b)
+		*b = open_frames(r, count, wire_is_local(s->endpoint), err);
+	if (*b) {
+		if ((*b)->reference)
+			received_free(r);
 		return 1;
+	}
 	if (count)
 		from = zmq_msg_gets(&r->frames[FRAME_HEADER], "Peer-Address");
 	if (count)

@@ -1,11 +1,11 @@
 /*
  * The bus under random faults: nodes are killed, stopped and opened again,
  * connections are cut or hold everything back, logs refuse, syncs are late,
- * strangers push rubbish. The net checks at every step
- * that nothing is freed that some sink has not durable, and that each lane is
- * in order; here, that once the faults end everything arrives, exactly once
- * where no source began a new epoch but behind a drain, and each key in order
- * where the source keeps it to one lane.
+ * strangers push rubbish, bodies are not where references say. The net checks
+ * at every step that nothing is freed that some sink has not durable, and that
+ * each lane is in order; here, that once the faults end everything arrives,
+ * exactly once where no source began a new epoch but behind a drain, and each
+ * key in order where the source keeps it to one lane.
  *
  * WEFT_MODEL_SEED=n repeats a run, WEFT_MODEL_RUNS=n makes more of them.
  */
@@ -49,6 +49,8 @@ static void fault_relay(struct model *m)
 	struct test_relay *r = &m->net.relays[below(m, m->net.relay_count)];
 
 	r->refuses = below(m, 8) == 0;
+	r->looks = below(m, 3) == 0;
+	r->blind = below(m, 3) == 0;
 	if (!r->relay)
 		relay_open(r);
 	else if (below(m, 3))
@@ -75,6 +77,7 @@ static void fault_log(struct model *m)
 
 	k->manual = below(m, 2);
 	k->full = below(m, 3) == 0;
+	k->blind = below(m, 3) == 0;
 	if (!k->sink)
 		return;
 	if (!k->full)
@@ -229,12 +232,14 @@ static void run(uint64_t seed)
 	m.scales = below(&m, 2);
 	m.net.drain_us = below(&m, 2) ? 100 * NET_PATIENCE_US : 50000;
 	m.net.by_key = below(&m, 2);
+	m.net.refers = below(&m, 4) != 0;
 	m.net.keys = 1 + below(&m, 6);
 	m.net.payload_bytes /= m.net.keys;
-	printf("seed %" PRIu64 ": %u sources%s%s%s, %u relays, %u sinks\n",
+	printf("seed %" PRIu64 ": %u sources%s%s%s%s, %u relays, %u sinks\n",
 	       seed, m.net.source_count, m.source_faults ? " that fail" : "",
 	       m.net.by_key ? " by key" : "", m.scales ? " that change" : "",
-	       m.net.relay_count, m.net.sink_count);
+	       m.net.refers ? " by reference" : "", m.net.relay_count,
+	       m.net.sink_count);
 	log_open("test", LOG_ERROR + (getenv("WEFT_MODEL_LOG") ? 2 : 0),
 		 LOG_LOGFMT);
 	net_add_wires(&m.net);

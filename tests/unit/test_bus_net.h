@@ -55,6 +55,7 @@ struct test_source {
 	uint64_t bad;	/* this batch cannot be read; UINT64_MAX = none */
 	uint32_t peers;
 	bool unreadable;
+	int referred; /* times that a batch was read without its body */
 	int begins;
 	int moves; /* times that it said that its peers have changed */
 };
@@ -66,7 +67,10 @@ struct test_relay {
 	uint32_t index;
 	uint32_t sinks;
 	bool refuses;
+	bool looks; /* needs the body of every batch */
+	bool blind; /* finds no body */
 	int works;
+	int resolved; /* bodies that it was to find */
 };
 
 /* A record of a sink's log. */
@@ -89,6 +93,9 @@ struct test_sink {
 	struct buf saved;  /* a checkpoint, */
 	size_t saved_used; /* which covers this many records */
 	bool full;	   /* accepts nothing */
+	bool by_value;	   /* takes no batches by reference */
+	bool blind;	   /* finds no body */
+	int resolved;	   /* bodies that it was to find */
 	bool manual;	   /* is durable only when the test says so */
 };
 
@@ -103,6 +110,7 @@ struct net {
 	int64_t window_bytes, silence_us;
 	int64_t drain_us;
 	bool by_key;
+	bool refers; /* whoever can sends and takes batches by reference */
 	bool keyless;
 	uint32_t keys;	      /* events of a batch, each of another key */
 	size_t payload_bytes; /* of each event, about */
@@ -238,6 +246,44 @@ static inline int net_read(void *arg, uint64_t *position, uint64_t *next,
 	return 1;
 }
 
+/* Without its body; that lies in the "log" of the source's id. */
+static inline int net_refer(void *arg, uint64_t *position, uint64_t *next,
+			    struct batch **b, struct err *err)
+{
+	struct test_source *s = arg;
+	struct reference r = {.log = s->id, .dir = "/log"};
+	struct batch *whole;
+	int rc = net_read(arg, position, next, &whole, err);
+
+	if (rc != 1)
+		return rc;
+	s->referred++;
+	r.position = *position;
+	r.next = *next;
+	*b = batch_refer(&whole->header, &r);
+	batch_unref(&whole);
+	return 1;
+}
+
+static inline int net_resolve(struct net *net, struct batch *b, bool blind,
+			      struct batch **whole, struct err *err)
+{
+	const struct reference *r = b->reference;
+	uint32_t i = 0;
+
+	if (blind)
+		return err_set(err, EACCES, "the log cannot be read");
+	while (memcmp(&net->sources[i].id, &r->log, sizeof(r->log)) != 0)
+		i++;
+	assert_true(i < NET_MOST);
+	assert_int_equal(r->next, r->position + NET_STRIDE);
+	*whole = net_batch(net, i, r->position / NET_STRIDE);
+	(*whole)->header.lane = b->header.lane;
+	(*whole)->header.sequence = b->header.sequence;
+	(*whole)->header.flags = b->header.flags;
+	return 0;
+}
+
 static inline bool sink_has(const struct test_sink *k, uint32_t source,
 			    uint64_t n)
 {
@@ -307,6 +353,8 @@ static inline void source_open(struct test_source *s)
 	    .peers = peers,
 	    .peer_count = net_peers(s->net, peers, s->peers)};
 	struct bus_source_events events = {.read = net_read,
+					   .refer = s->net->refers ? net_refer
+								   : NULL,
 					   .freed = net_freed,
 					   .begin = net_begin,
 					   .moved = net_moved,
@@ -348,12 +396,23 @@ static inline int net_work(void *arg, struct batch *in, struct batch **out,
 {
 	struct test_relay *r = arg;
 
+	if (in->reference && r->looks)
+		return BUS_NEEDS_BODY;
 	r->works++;
 	if (r->refuses)
 		return err_set(err, EAGAIN, "no such contract set");
 	for (uint32_t i = 0; i < r->sinks; i++)
 		out[i] = batch_ref(in);
 	return 0;
+}
+
+static inline int relay_resolve(void *arg, struct batch *b,
+				struct batch **whole, struct err *err)
+{
+	struct test_relay *r = arg;
+
+	r->resolved++;
+	return net_resolve(r->net, b, r->blind, whole, err);
 }
 
 static inline void relay_open(struct test_relay *r)
@@ -365,7 +424,10 @@ static inline void relay_open(struct test_relay *r)
 					    .outs = outs,
 					    .out_count = r->sinks,
 					    .silence_us = r->net->silence_us};
-	struct bus_relay_events events = {net_work, r};
+	struct bus_relay_events events = {
+	    .work = net_work,
+	    .resolve = r->net->refers ? relay_resolve : NULL,
+	    .arg = r};
 	struct err err;
 
 	for (uint32_t i = 0; i < r->sinks; i++)
@@ -437,6 +499,15 @@ static inline int net_accept(void *arg, struct batch *b, struct err *err)
 	return 0;
 }
 
+static inline int sink_resolve(void *arg, struct batch *b, struct batch **whole,
+			       struct err *err)
+{
+	struct test_sink *k = arg;
+
+	k->resolved++;
+	return net_resolve(k->net, b, k->blind, whole, err);
+}
+
 static inline void sink_open(struct test_sink *k)
 {
 	struct bus_endpoint in = net_bound(k->net, "lake", k->index);
@@ -445,7 +516,10 @@ static inline void sink_open(struct test_sink *k)
 					   .log_id = k->log_id,
 					   .saved = k->saved.data,
 					   .saved_bytes = k->saved.used};
-	struct bus_sink_events events = {net_accept, k};
+	struct bus_sink_events events = {
+	    .accept = net_accept,
+	    .resolve = k->net->refers && !k->by_value ? sink_resolve : NULL,
+	    .arg = k};
 	struct err err;
 
 	node_up(&k->node);

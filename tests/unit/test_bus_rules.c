@@ -676,7 +676,7 @@ static void refuse_saved(struct test_sink *k, size_t bytes, const char *why)
 					   .in = &in,
 					   .saved = k->saved.data,
 					   .saved_bytes = bytes};
-	struct bus_sink_events events = {net_accept, k};
+	struct bus_sink_events events = {.accept = net_accept, .arg = k};
 	struct bus_sink *sink = NULL;
 	struct err err;
 
