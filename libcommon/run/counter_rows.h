@@ -27,6 +27,10 @@
 		    "Events received over the bus."),                          \
 	    COUNTER_ROW("weft_bus_batches_in_total", TOTAL, type,              \
 			bus.batches_in, 1, "Batches received over the bus."),  \
+	    COUNTER_ROW("weft_bus_references_total", TOTAL, type,              \
+			bus.references, 1,                                     \
+			"Batches received by reference: their bodies stay "    \
+			"in the log of their source."),                        \
 	    COUNTER_ROW("weft_bus_refused_total", TOTAL, type, bus.refused, 1, \
 			"Malformed messages, dropped.")
 

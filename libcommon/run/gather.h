@@ -41,4 +41,12 @@ void gather_free(struct gather **g);
 int gather_read(struct gather *g, uint64_t *position, uint64_t *next,
 		struct batch **b, struct err *err) MUST_CHECK;
 
+/*
+ * The same without joining anything: r->position and r->next are what they are
+ * there, r->bodies_crc is told, and *header is the one that the batch would
+ * have, but for its body's crc.
+ */
+int gather_refer(struct gather *g, struct reference *r,
+		 struct batch_header *header, struct err *err) MUST_CHECK;
+
 #endif

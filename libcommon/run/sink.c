@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/failpoint.h"
 #include "base/log.h"
+#include "run/resolver.h"
 
 /*
  * The application's part of a sink's checkpoint: this head, the deliverer's
@@ -35,6 +36,7 @@ struct sink {
 	struct sink_events events;
 	struct spool *spool;
 	struct bus_sink *bus;
+	struct resolver *resolver;
 	char *dir;
 	struct pending pending;
 	uint64_t durable_accepted; /* accepted batches that are on disk */
@@ -156,6 +158,14 @@ static int on_accept(void *arg, struct batch *b, struct err *err)
 	return 0;
 }
 
+static int on_resolve(void *arg, struct batch *b, struct batch **whole,
+		      struct err *err)
+{
+	struct sink *s = arg;
+
+	return resolver_read(s->resolver, b, whole, err);
+}
+
 static int open_spool(struct sink *s, const struct sink_options *options,
 		      struct err *err)
 {
@@ -234,7 +244,8 @@ static int open_bus(struct sink *s, const struct sink_options *options,
 	    .in = &in,
 	    .log_id = *spool_id(s->spool),
 	};
-	struct bus_sink_events events = {.accept = on_accept, .arg = s};
+	struct bus_sink_events events = {
+	    .accept = on_accept, .resolve = on_resolve, .arg = s};
 
 	snprintf(in.link, sizeof(in.link), "%s", options->link);
 	if (conf_endpoint(run_config(s->run), options->link, in.instance,
@@ -259,6 +270,7 @@ int sink_open(struct sink **sink, struct run *run,
 	s->run = run;
 	s->events = *events;
 	s->dir = xasprintf("%s/log", run_state_dir(run));
+	s->resolver = resolver_new(run_loop(run));
 	if (open_spool(s, options, err) != 0 ||
 	    open_bus(s, options, err) != 0) {
 		sink_close(&s);
@@ -279,6 +291,7 @@ void sink_close(struct sink **sink)
 	/* Its last checkpoint asks the lanes. */
 	spool_close(&s->spool, CLOSE_TIMEOUT_US);
 	bus_sink_close(&s->bus);
+	resolver_free(&s->resolver);
 	buf_free(&s->state);
 	buf_free(&s->checkpoint);
 	buf_free(&s->recovered);

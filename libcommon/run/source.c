@@ -29,9 +29,10 @@ struct source {
 	struct bus_source *bus;
 	char *dir;
 	char *link;
+	struct reference reference; /* no dir: nothing is sent by reference */
 	uint64_t epoch;
-	uint64_t generation;   /* of the topology that was last asked for */
-	struct gather *gather; /* NULL: batches leave as they are */
+	uint64_t generation; /* of the topology that was last asked for */
+	struct gather *gather;
 	uint64_t durable;
 	int64_t join_bytes;
 	int64_t join_delay_us;
@@ -96,7 +97,7 @@ static bool is_held(struct source *s, uint64_t position)
 {
 	int64_t due_us = s->sent_mono_us + s->join_delay_us;
 
-	s->holding = s->durable > position &&
+	s->holding = s->join_bytes && s->durable > position &&
 		     s->durable - position < (uint64_t)s->join_bytes &&
 		     !run_draining(s->run) && clock_mono_us() < due_us;
 	if (s->holding && !s->join_timer.at_mono_us)
@@ -111,15 +112,46 @@ static int on_read(void *arg, uint64_t *position, uint64_t *next,
 	bool again = *next != 0;
 	int rc;
 
-	if (s->gather && !again && is_held(s, *position))
+	if (!again && is_held(s, *position))
 		return 0;
-	rc = s->gather ? gather_read(s->gather, position, next, b, err)
-		       : spool_read(s->spool, position, next, b, err);
-	if (rc == 1 && s->gather && !again)
+	rc = gather_read(s->gather, position, next, b, err);
+	if (rc == 1 && s->join_bytes && !again)
 		s->sent_mono_us = clock_mono_us();
 	if (rc == 1 && !again && tap_is_wanted(s->tap))
 		tap_show(s->tap, s->link, *b);
 	return rc;
+}
+
+/*
+ * The body stays where it is, unless somebody looks at it here, or the records
+ * carry an id that the log had before, by which no reader would know them.
+ */
+static int on_refer(void *arg, uint64_t *position, uint64_t *next,
+		    struct batch **b, struct err *err)
+{
+	struct source *s = arg;
+	struct reference *r = &s->reference;
+	struct batch_header header;
+	bool again = *next != 0;
+	int rc;
+
+	if (*position < spool_id_since(s->spool) || tap_is_wanted(s->tap))
+		return on_read(arg, position, next, b, err);
+	if (!again && is_held(s, *position))
+		return 0;
+	r->position = *position;
+	r->next = *next;
+	rc = gather_refer(s->gather, r, &header, err);
+	*position = r->position;
+	if (rc != 1)
+		return rc;
+	*next = r->next;
+	if (r->next - r->position > REFERENCE_MAX_SPAN)
+		return gather_read(s->gather, position, next, b, err);
+	if (s->join_bytes && !again)
+		s->sent_mono_us = clock_mono_us();
+	*b = batch_refer(&header, r);
+	return 1;
 }
 
 static void on_freed(void *arg, uint64_t position)
@@ -242,6 +274,19 @@ static int open_spool(struct source *s, const struct source_options *options,
 	return 0;
 }
 
+/* Where others of this host find the log; without that all goes by value. */
+static bool find_reference(struct source *s)
+{
+	char *path = realpath(s->dir, NULL);
+	bool found = path && strlen(path) < sizeof(s->reference.dir);
+
+	if (found)
+		memcpy(s->reference.dir, path, strlen(path) + 1);
+	s->reference.log = *spool_id(s->spool);
+	free(path);
+	return found;
+}
+
 static int open_bus(struct source *s, const struct source_options *options,
 		    struct err *err)
 {
@@ -256,6 +301,7 @@ static int open_bus(struct source *s, const struct source_options *options,
 	};
 	struct bus_source_events events = {
 	    .read = on_read,
+	    .refer = find_reference(s) ? on_refer : NULL,
 	    .freed = on_freed,
 	    .begin = on_begin,
 	    .moved = on_moved,
@@ -283,8 +329,7 @@ int source_open(struct source **source, struct run *run,
 	s->join_bytes = options->join_bytes;
 	s->join_delay_us = options->join_delay_us;
 	s->join_timer = (struct loop_timer){.fn = on_join_timer, .arg = s};
-	if (options->join_bytes)
-		s->gather = gather_new(&log, (size_t)options->join_bytes);
+	s->gather = gather_new(&log, (size_t)options->join_bytes);
 	s->tap = tap_new(run);
 	if (open_spool(s, options, err) != 0 ||
 	    open_bus(s, options, err) != 0) {

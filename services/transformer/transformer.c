@@ -2,7 +2,8 @@
  * NAME       transformer - applies contracts to batches on their way to sinks
  * IN         link raw: batches of validated events, in lanes
  * WORK       batches that their source has mapped pass as they are, shared
- *            out by key where a sink has several instances; of others each
+ *            out by key where a sink has several instances; those that came by
+ *            reference pass unread if nothing has to be done; of others each
  *            event is mapped, masked and completed by the contract set that
  *            its batch names, and what cannot be mapped becomes a dead letter
  * OUT        every sink link: exactly one batch for each batch received, to
@@ -20,6 +21,7 @@
 
 #include "base/log.h"
 #include "contract/mapper.h"
+#include "run/resolver.h"
 #include "run/run.h"
 #include "run/tap.h"
 #include "services/kinds.h"
@@ -34,6 +36,7 @@ struct transformer {
 	struct bus_relay *relay;
 	struct mapper *mapper;
 	struct tap *tap;
+	struct resolver *resolver;
 	struct bus_endpoint endpoints[BUS_MAX_PEERS];
 	uint32_t endpoint_count;
 	struct outlet outlets[BUS_MAX_PEERS];
@@ -219,12 +222,34 @@ static int make_batches(struct run *run, struct batch *in, struct batch **out,
 	return 0;
 }
 
+/* Whether a batch goes to every sink as it is, and nobody looks at it here. */
+static bool passes_whole(const struct transformer *state,
+			 const struct batch *in)
+{
+	if (!(in->header.flags & BATCH_MAPPED) || tap_is_wanted(state->tap))
+		return false;
+	for (uint32_t n = 0; n < state->outlet_count; n++)
+		if (state->outlets[n].count > 1)
+			return false;
+	return true;
+}
+
+static int on_resolve(void *arg, struct batch *b, struct batch **whole,
+		      struct err *err)
+{
+	struct transformer *state = run_state(arg);
+
+	return resolver_read(state->resolver, b, whole, err);
+}
+
 static int on_batch(void *arg, struct batch *in, struct batch **out,
 		    struct err *err)
 {
 	struct run *run = arg;
 	struct transformer *state = run_state(run);
 
+	if (in->reference && !passes_whole(state, in))
+		return BUS_NEEDS_BODY;
 	if (make_batches(run, in, out, err) != 0)
 		return -1;
 	if (tap_is_wanted(state->tap))
@@ -256,7 +281,8 @@ static int init(struct run *run, struct err *err)
 	    .in = &in,
 	    .outs = state->endpoints,
 	};
-	struct bus_relay_events events = {.work = on_batch, .arg = run};
+	struct bus_relay_events events = {
+	    .work = on_batch, .resolve = on_resolve, .arg = run};
 
 	/* Not one of run_endpoints(): one that is leaving may start again. */
 	snprintf(in.link, sizeof(in.link), "%s", run_link(run));
@@ -266,6 +292,7 @@ static int init(struct run *run, struct err *err)
 		return -1;
 	state->mapper = mapper_new();
 	state->tap = tap_new(run);
+	state->resolver = resolver_new(run_loop(run));
 	options.out_count = state->endpoint_count;
 	options.silence_us =
 	    ((const struct transformer_conf *)run_conf(run))->silence;
@@ -313,6 +340,7 @@ static void fini(struct run *run)
 	bus_relay_close(&state->relay);
 	mapper_free(&state->mapper);
 	tap_free(&state->tap);
+	resolver_free(&state->resolver);
 	for (uint32_t i = 0; i < BUS_MAX_PEERS; i++)
 		batch_builder_free(&state->builders[i]);
 }

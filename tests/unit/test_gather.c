@@ -275,6 +275,88 @@ static void joins_only_what_belongs_together(void **state)
 	fake_close(&f);
 }
 
+static void expect_alike(const struct batch_header *a,
+			 const struct batch_header *b)
+{
+	assert_int_equal(a->events, b->events);
+	assert_int_equal(a->index_bytes, b->index_bytes);
+	assert_int_equal(a->payload_bytes, b->payload_bytes);
+	assert_int_equal(a->created_at_us, b->created_at_us);
+	assert_int_equal(a->contract_set, b->contract_set);
+	assert_int_equal(a->flags, b->flags);
+	assert_memory_equal(a->trace, b->trace, sizeof(a->trace));
+}
+
+/* The range and the header are those of the batch that would be joined. */
+static void refers_to_what_it_would_join(void **state)
+{
+	struct fake f;
+	struct gather *g;
+	struct reference r;
+	struct batch_header header;
+	struct batch *b;
+	struct err err;
+
+	(void)state;
+	fake_open(&f);
+	for (size_t target = 1; target < 6000; target += 97) {
+		uint64_t position = 100, next = 0;
+		uint32_t crc = 0;
+
+		g = gather_open(&f, target);
+		for (; read_at(g, &position, &next, &b) == 1;
+		     position = next, next = 0, crc = 0) {
+			r = (struct reference){.position = position};
+			assert_int_equal(gather_refer(g, &r, &header, &err), 1);
+			assert_int_equal(r.position, position);
+			assert_int_equal(r.next, next);
+			expect_alike(&header, &b->header);
+			for (uint64_t at = position; at < next; at += 100)
+				crc = reference_crc(
+				    crc,
+				    f.batches[at / 100 - 1]->header.body_crc);
+			assert_int_equal(r.bodies_crc, crc);
+			/* Again, and of whoever joins without a target. */
+			header.events = 0;
+			assert_int_equal(gather_refer(g, &r, &header, &err), 1);
+			expect_alike(&header, &b->header);
+			batch_unref(&b);
+		}
+		gather_free(&g);
+	}
+	fake_close(&f);
+}
+
+/* Streams of batches that were only looked at are in no later one. */
+static void leaves_no_streams_behind(void **state)
+{
+	struct fake f;
+	struct gather *g = gather_open(&f, 1 << 20);
+	struct reference r = {.position = 100};
+	struct batch_header header, alone;
+	struct batch *b;
+	struct err err;
+	uint64_t position = 500, next = 700;
+
+	(void)state;
+	fake_open(&f);
+	assert_int_equal(gather_refer(g, &r, &header, &err), 1);
+	assert_int_equal(header.events, 21);
+	r = (struct reference){.position = 500, .next = 700};
+	assert_int_equal(gather_refer(g, &r, &alone, &err), 1);
+	assert_int_equal(read_at(g, &position, &next, &b), 1);
+	assert_int_equal(b->stream_count, 2);
+	expect_alike(&alone, &b->header);
+	batch_unref(&b);
+	f.fails = true;
+	assert_int_equal(gather_refer(g, &r, &header, &err), -1);
+	f.fails = false;
+	f.durable = 600;
+	assert_int_equal(gather_refer(g, &r, &header, &err), 0);
+	gather_free(&g);
+	fake_close(&f);
+}
+
 static struct contract_batch_limits few_events(void *arg, uint64_t set)
 {
 	(void)arg;
@@ -318,6 +400,8 @@ int main(void)
 	    cmocka_unit_test(joins_all_that_is_there),
 	    cmocka_unit_test(gives_the_same_again),
 	    cmocka_unit_test(says_when_it_cannot_be_given_again),
+	    cmocka_unit_test(refers_to_what_it_would_join),
+	    cmocka_unit_test(leaves_no_streams_behind),
 	    cmocka_unit_test(keeps_to_its_size),
 	    cmocka_unit_test(keeps_to_the_events_of_the_set),
 	    cmocka_unit_test(joins_only_what_belongs_together),
