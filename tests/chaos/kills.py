@@ -9,6 +9,7 @@ from world import LABELS
 FIRE_S = 2.0  # how long an armed point is waited for
 FLOW_S = 30.0  # how long flow is waited for before the run fails
 STOP_S = 3.0
+IN_VAIN = 4  # tries that count as one kill
 POLL_S = 0.002
 # Points that are passed only as a process starts, or when another one dies.
 AT_START = {"epoch_raised", "epoch_saved", "spool_tail_written"}
@@ -16,13 +17,14 @@ AT_DEATH = {"child_spawned", "child_reaped"}
 
 
 def pressure_s():
-    """How long, since the machine began, somebody waited for a CPU; 0 when it
-    does not tell."""
-    try:
-        with open("/proc/pressure/cpu") as f:
-            return int(f.readline().rpartition("=")[2]) / 1e6
-    except OSError:
-        return 0.0
+    """How long, since the machine began, somebody waited for a CPU or a disk;
+    0 when it does not tell."""
+    total = 0
+    for what in ("cpu", "io"):
+        with contextlib.suppress(OSError), \
+                open(f"/proc/pressure/{what}", encoding="ascii") as f:
+            total += int(f.readline().rpartition("=")[2])
+    return total / 1e6
 
 
 class Kills:
@@ -35,9 +37,10 @@ class Kills:
         self.by_process = Counter()
         self.by_point = Counter()
         self.in_vain = Counter()  # armed, and not passed in time
-        self.flows = []  # (seconds, of them without a CPU, label, why)
+        self.flows = []  # (seconds, of them under pressure, label, why)
         self.failures = []
         self.stops = 0
+        self.began = time.monotonic()
         self.quiet = lambda: True  # no other trouble: flow is measured
 
     @property
@@ -99,19 +102,17 @@ class Kills:
         are passed at all."""
         rows = [r for r in self.world.points.rows if r.passes]
 
+        # One that is hardly ever passed now must not take all the time.
         def rank(row):
-            return (self.by_point[row.point] + self.in_vain[repr(row)],
-                    self.in_vain[repr(row)])
+            vain = self.in_vain[repr(row)]
+            return self.by_point[row.point] + vain // IN_VAIN, vain
         least = min(map(rank, rows))
         return self.rng.choice([r for r in rows if rank(r) == least])
 
     def _countdown(self, row):
-        """So that the point is passed as often within half a second."""
-        before, began = row.passes, time.monotonic()
-        while time.monotonic() < began + 0.1:
-            time.sleep(0.01)  # pause between polls
-        rate = max(0, row.passes - before) * 10
-        return self.rng.randint(1, max(1, rate // 2))
+        """So that the point is passed as often in half a second or less."""
+        rate = row.passes / (time.monotonic() - self.began)
+        return self.rng.randint(1, max(1, int(rate / 2)))
 
     def _provoke(self, row):
         """Makes a process pass a point that it does not pass by itself."""

@@ -5,9 +5,11 @@ import time
 import traceback
 
 # After a kill events flow again within this, apart from the time for which
-# somebody on the machine waited for a CPU, and within that in any case.
+# somebody on the machine waited for a CPU or a disk, and within that in any
+# case. In a short run, of which others may be in the way, for most kills.
 FLOW_LIMIT_S = 2.0
 FLOW_LIMIT_BUSY_S = 15.0
+FLOW_EXCEPTIONS = 0.1
 # What a run of so many seconds has to have been through.
 LONG_S = 900
 LEAST_KILLS = 200
@@ -57,11 +59,15 @@ class Report:
     def _judge_kills(self):
         kills = self.session.kills
         self.wrong += kills.failures
-        for seconds, stalled, label, what in kills.flows:
-            if seconds - stalled >= FLOW_LIMIT_S or \
-                    seconds >= FLOW_LIMIT_BUSY_S:
-                self.wrong.append(f"events flowed through {label} only "
-                                  f"{seconds:.2f} s after {what}")
+        late = [f for f in kills.flows if f[0] - f[1] >= FLOW_LIMIT_S or
+                f[0] >= FLOW_LIMIT_BUSY_S]
+        if self.given.seconds < LONG_S and \
+                len(late) <= max(2, FLOW_EXCEPTIONS * len(kills.flows)):
+            late = [f for f in late if f[0] >= FLOW_LIMIT_BUSY_S]
+        for seconds, stalled, label, what in late:
+            self.wrong.append(
+                f"events flowed through {label} only {seconds:.2f} s after "
+                f"{what}, {stalled:.2f} s of them under pressure")
 
     def _judge_length(self):
         kills = self.session.kills

@@ -8,12 +8,14 @@ order, and is never killed.
 import os
 import queue
 import threading
+import time
 from collections import Counter
 
 import mishap
 
 SECONDS = (1.0, 5.0)
 HANG_SECONDS = (0.5, 3.0)  # of a disk, which is shorter than the watchdog
+SETTLE_S = 5.0  # until what waits with growing pauses has tried again
 APART_SECONDS = (0.5, 8.0)
 CLOCK_SECONDS = 120  # far less than the windows of time that contracts have
 BROKER_FAULT_EVERY_S = 150.0  # of a run; one at least
@@ -31,14 +33,15 @@ class Troubles:
         self.over = threading.Event()
         self.failure = None
         self.busy = False
+        self.ended = -SETTLE_S  # when the last one did
         self.acts = queue.Queue()
         # It lives as long as this process: servers that a thread started are
         # killed when that thread ends.
         threading.Thread(target=self._work, daemon=True).start()
 
     def quiet(self):
-        """Whether there is none now."""
-        return not self.busy
+        """Whether there is none now, nor was one just before."""
+        return not self.busy and time.monotonic() > self.ended + SETTLE_S
 
     def _brokers(self):
         acts = [self.kafka_paused, self.kafka_restarted, self.kafka_killed]
@@ -93,6 +96,7 @@ class Troubles:
                     self._restore()
             except Exception as e:  # told by end(): a thread has no caller
                 self.failure = e
+            self.ended = time.monotonic()
             self.busy = False
             self.acts.task_done()
 
