@@ -29,6 +29,7 @@
 
 #define IN_FLIGHT_BYTES	  (32u << 20)
 #define MIN_REQUEST_BYTES (16 << 10)
+#define AHEAD		  4 /* events, whose bytes are fetched */
 
 struct kafka_backend {
 	struct loop *loop;
@@ -132,9 +133,11 @@ static bool produce_one(struct kafka_backend *k, struct kafka_slot *slot)
 	    .header_count = kafka_messages_headers(&k->messages, e, s, headers),
 	    .opaque = kafka_slots_opaque(&k->slots, slot, slot->produced),
 	};
-	int error = kafka_produce(k->kafka, &m);
 	struct err err;
+	int error;
 
+	kafka_messages_prefetch(b, slot->produced + AHEAD);
+	error = kafka_produce(k->kafka, &m);
 	if (error && kafka_error_is_full(error))
 		return false;
 	if (error)

@@ -98,6 +98,19 @@ void kafka_messages_turn(struct kafka_messages *m, const struct batch *b)
 		*m->trace = '\0';
 }
 
+void kafka_messages_prefetch(const struct batch *b, uint32_t event)
+{
+	const struct batch_event *e;
+
+	if (event >= b->header.events)
+		return;
+	e = &b->events[event];
+	__builtin_prefetch(b->payload + e->id_offset);
+	__builtin_prefetch(b->payload + e->id_offset + e->id_bytes);
+	__builtin_prefetch(b->payload + e->type_offset);
+	__builtin_prefetch(b->payload + e->key_offset);
+}
+
 char *kafka_messages_wrap(struct kafka_messages *m)
 {
 	const struct batch *b = m->mapped;

@@ -53,6 +53,12 @@ const struct kafka_stream *kafka_messages_stream(struct kafka_messages *m,
 						 const struct batch_event *e);
 
 /*
+ * Fetches what headers and key are copied from of an event that comes soon, or
+ * of none. It was last read when the batch came in, and no cache has it still.
+ */
+void kafka_messages_prefetch(const struct batch *b, uint32_t event);
+
+/*
  * The payloads of all events of that batch, one behind the other, each with its
  * stream's envelope. Owned by the caller.
  */
