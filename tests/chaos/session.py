@@ -29,7 +29,7 @@ class Session:
         self.given = given
         self.rng = random.Random(given.seed)
         self.start_us = time.time_ns() // 1000
-        self.world = World(given.seconds)
+        self.world = World(given.seconds, given.hosts)
         self.clients = []
         self.flow = Flow(self.world, argparse.Namespace(
             **self._client(PROBE), rate=10.0))
@@ -135,7 +135,8 @@ class Session:
 def main(given):
     # Whoever ends us early wants the end to be in order too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    print(f"chaos: seed {given.seed}, {given.seconds:.0f} s", flush=True)
+    print(f"chaos: seed {given.seed}, {given.seconds:.0f} s, {given.hosts} hosts",
+          flush=True)
     session = Session(given)
     report = Report(given, session)
     try:

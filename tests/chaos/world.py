@@ -64,13 +64,13 @@ class ProxiedKafka(Kafka):
 class World:
     """Made in a folder of its own; start() and stop() in this order."""
 
-    def __init__(self, seconds):
+    def __init__(self, seconds, hosts):
         self.flush = "300ms" if seconds <= LONG_S else "1s"
         # Unix sockets take about 100 bytes, so the name is short.
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="weft-chaos-"))
         self.servers_folder = pathlib.Path(
             tempfile.mkdtemp(prefix="weft-chaos-servers-"))
-        self.hosts = Hosts.make(self.folder)
+        self.hosts = Hosts.make(self.folder) if hosts > 1 else None
         self.azurite = Azurite(self.servers_folder / "azurite")
         self.azurite.launch()
         self.toxiproxy = Toxiproxy(self.servers_folder / "toxiproxy.log") \
