@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -28,6 +29,7 @@
 #define LOOK_MS	   100 /* how soon a stop is seen */
 #define SAID_BYTES 600 /* of the log that an error shows */
 #define LOG_BYTES  (4 << 20)
+#define END_US	   10000000
 
 /* ---- starting ---- */
 
@@ -184,12 +186,26 @@ int door_open(struct door *d, const struct conf *conf, bool sends,
 	return rc;
 }
 
+/* It ends by itself, unless the disk of its log hangs. */
+static void await_end(pid_t pid)
+{
+	const struct timespec pause = {0, 10000000};
+	int64_t until_us = clock_mono_us() + END_US;
+
+	while (waitpid(pid, NULL, WNOHANG) == 0) {
+		if (clock_mono_us() > until_us) {
+			kill(pid, SIGKILL);
+			until_us = INT64_MAX;
+		}
+		nanosleep(&pause, NULL);
+	}
+}
+
 void door_close(struct door *d)
 {
 	if (d->pid) {
 		close(d->to);
-		while (waitpid(d->pid, NULL, 0) < 0 && errno == EINTR)
-			continue;
+		await_end(d->pid);
 		d->to = -1;
 	}
 	if (d->to > 0)

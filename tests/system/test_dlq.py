@@ -15,8 +15,9 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from common import BUILD
-from conftest import ROOT, wait_for
+from conftest import wait_for
 from test_lake import Lake, add_writer, contracts_of
+from test_lake_azure import BlobLake
 
 RAW_SOURCE = BUILD / "tests" / "raw_source"
 UTC = datetime.timezone.utc
@@ -43,10 +44,11 @@ DROP = 'unknown_fields = "drop";'
 class Letters(Lake):
     """A pipeline with two streams, `thing` and `other`, and its lake."""
 
-    def __init__(self, pipeline):
+    def __init__(self, pipeline, url=None, storage=None):
         folder = pipeline.folder / "lake"
-        super().__init__(pipeline, str(folder))
-        add_writer(pipeline, f"file://{folder}")
+        super().__init__(pipeline, url or str(folder), storage)
+        if not url:
+            add_writer(pipeline, f"file://{folder}")
         self.contracts = contracts_of(pipeline)
         for name in ("order", "product", "customer", "admin", "ai", "agent"):
             (self.contracts / f"{name}.conf").unlink()
@@ -231,6 +233,31 @@ def test_letters_of_the_lake_are_sent_as_they_were_mapped(lake):
     assert lake.open_ids() == ["bad", "brief", "first"]
 
 
+def test_landing_is_seen_by_identities_of_any_type(lake):
+    """Numbers, times and several fields: what landed is found, and at once."""
+    text = (lake.contracts / "thing.conf").read_text()
+    for name, identity in (("number", '["n"]'), ("time", '["event_time"]'),
+                           ("parts", '["event_id", "n", "event_time"]')):
+        (lake.contracts / f"{name}.conf").write_text(
+            text.replace('"thing"', f'"{name}"').replace('"things"',
+                                                         f'"{name}s"')
+            .replace('["event_id"]', identity))
+    lake.good("reload")
+    lake.fail(bad("i'1", "number", n=-7), bad("t1", "time"),
+              bad("p1", "parts", n=3), bad("p2", "parts", n=4))
+    lake.wait_letters(4)
+    for name in ("number", "time", "parts"):
+        path = lake.contracts / f"{name}.conf"
+        path.write_text(path.read_text().replace(KEEP, DROP).replace(
+            "version = 1", "version = 2"))
+    lake.good("reload")
+    done = lake.good("dlq", "replay", "--timeout", "30s")
+    assert done.out == "replayed 4 letters: 4 landed\n"
+    assert lake.count("numbers") == lake.count("times") == 1
+    assert lake.count("partss") == 2
+    assert ("i'1", "landed") in lake.states()
+
+
 def test_a_replay_goes_on_over_a_kill(lake):
     """Whoever dies, the letters that landed are in their table once."""
     lake.fail(*[bad(f"e{i}") for i in range(50)])
@@ -250,6 +277,20 @@ def test_replaying_with_more_transformers(lake):
     lake.good("scale", "transformer", "2")
     lake.good("dlq", "replay")
     assert lake.count("things") == 50 and not lake.open_ids()
+
+
+def test_letters_of_a_lake_in_azure(pipeline, azurite):
+    blobs = BlobLake(pipeline, azurite)
+    lake = Letters(pipeline, blobs.url, blobs.storage)
+    pipeline.env["XDG_CACHE_HOME"] = str(pipeline.folder / "cache")
+    pipeline.start()
+    lake.fail(bad("e1"), bad("e2"), bad("e3"))
+    lake.wait_letters(3)
+    lake.mend()
+    assert lake.good("dlq", "drop", "e3", "--yes").out.startswith("dropped 1 ")
+    assert lake.good("dlq", "replay").out == "replayed 2 letters: 2 landed\n"
+    assert sorted(row["event_id"] for row in lake.rows("things")) == ["e1", "e2"]
+    assert not lake.open_ids()
 
 
 # --- drop ------------------------------------------------------------------------

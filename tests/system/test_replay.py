@@ -6,6 +6,7 @@ that is there comes twice.
 
 import datetime
 import json
+import subprocess
 
 import pytest
 import requests
@@ -13,6 +14,7 @@ from deltalake import DeltaTable
 
 from conftest import wait_for
 from test_lake import Lake, add_writer, order
+from test_lake_azure import BlobLake
 
 UTC = datetime.timezone.utc
 TODAY = datetime.datetime.now(UTC).date().isoformat()
@@ -94,6 +96,22 @@ def test_what_a_table_lost_comes_back_once(lake):
     names = [event["event_id"] for event in lake.pipeline.delivered("order")]
     assert set(names) == {i for i in ids if i.startswith("order")}
     assert len(names) >= 600
+
+
+def test_an_archive_in_azure(pipeline, azurite):
+    lake = BlobLake(pipeline, azurite)
+    pipeline.sections["onelake-writer"]["archive"] = True
+    pipeline.env["XDG_CACHE_HOME"] = str(pipeline.folder / "cache")
+    pipeline.start()
+    post(pipeline, *[order(i) for i in range(50)])
+    ids = {f"order-{i}" for i in range(50)}
+    lake.wait(ids)
+    wait_for(lambda: any("raw_events" in name for name in
+                         azurite.blobs(lake.container)))
+    DeltaTable(f"{lake.url}/Tables/order_events",
+               storage_options=lake.storage).delete("order_id > 'O-3'")
+    assert good(lake).out.startswith("replayed 50 events of order;")
+    lake.wait(ids)
 
 
 def test_a_dry_run_sends_nothing(lake):
@@ -181,7 +199,6 @@ def test_a_damaged_file_keeps_no_other_back(lake):
 
 
 def test_lines_that_are_no_rows_are_refused_and_told(lake, tmp_path):
-    import subprocess
     post(lake.pipeline, order(1))
     lake.wait({"order-1"})
     wait_for(lambda: archived(lake.pipeline))
