@@ -17,11 +17,15 @@ static int list(struct letters *l, const struct args *a,
 	int rc;
 
 	buf_text(&sql, "SELECT event_id AS id, event_time AS \"when\", stream, "
-		       "code, field, reason");
+		       "code, ");
 	if (a->form == FORM_JSON)
-		buf_text(&sql, ", stage, source, received_at, trace, masked");
-	if (a->form == FORM_JSON || a->events.all)
-		buf_text(&sql, ", state");
+		buf_text(&sql, "field, reason, stage, source, received_at, "
+			       "trace, masked, state");
+	else
+		buf_text(&sql, "coalesce(field, '') AS field, coalesce(reason, "
+			       "'') AS reason");
+	if (a->form != FORM_JSON && a->events.all)
+		buf_text(&sql, ", coalesce(state, 'open') AS state");
 	buf_text(&sql, " FROM open");
 	letters_where(a, &sql);
 	buf_text(&sql, " ORDER BY event_time DESC, stream, event_id");

@@ -160,4 +160,5 @@ void change_close(struct change *ch)
 	sending_close(&ch->sending);
 	letters_close(&ch->letters);
 	buf_free(&ch->failed);
+	buf_free(&ch->codes);
 }

@@ -13,6 +13,7 @@ struct change {
 	char run[UUID_TEXT_BYTES];
 	int64_t chosen, pages;
 	struct buf failed; /* "2 masked, 1 wrong_type" */
+	struct buf codes;  /* the same as members of a JSON object */
 	int64_t failed_count, landed, waiting;
 };
 

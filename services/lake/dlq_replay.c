@@ -98,6 +98,12 @@ static int count(struct change *ch, struct err *err)
 			   "ORDER BY 2 DESC, 1",
 			   &ch->failed, &ch->failed_count, err) != 0)
 		return -1;
+	if (letters_text(l,
+			 "SELECT string_agg('\"' || code || '\":' || failed, "
+			 "',' ORDER BY code) FROM (SELECT code, count(*) AS "
+			 "failed FROM refused GROUP BY code)",
+			 &ch->codes, err) != 0)
+		return -1;
 	if (letters_number(l, "SELECT count(*) FROM accepted WHERE landed",
 			   &ch->landed, err) != 0)
 		return -1;
@@ -147,12 +153,13 @@ static void tell(struct change *ch)
 	struct buf failed = {0};
 
 	if (ch->a->form == FORM_JSON) {
-		printf(
-		    "{\"dry_run\":%s,\"replayed\":%" PRId64 ",\"%s\":%" PRId64
-		    ",\"waiting\":%" PRId64 ",\"failed\":%" PRId64 "}\n",
-		    dry ? "true" : "false", ch->chosen,
-		    dry ? "accepted" : "landed", dry ? ch->waiting : ch->landed,
-		    dry ? 0 : ch->waiting, ch->failed_count);
+		printf("{\"dry_run\":%s,\"replayed\":%" PRId64
+		       ",\"%s\":%" PRId64 ",\"waiting\":%" PRId64
+		       ",\"failed\":%" PRId64 ",\"codes\":{%s}}\n",
+		       dry ? "true" : "false", ch->chosen,
+		       dry ? "accepted" : "landed",
+		       dry ? ch->waiting : ch->landed, dry ? 0 : ch->waiting,
+		       ch->failed_count, buf_str(&ch->codes));
 		return;
 	}
 	if (ch->failed_count)

@@ -239,7 +239,7 @@ static int has_ended(const struct door *d, struct err *err)
 		close(fd);
 	line = strrchr(said, '\n');
 	line = line ? line + 1 : said;
-	return err_set(err, EPIPE,
+	return err_set(err, ECONNABORTED,
 		       "the replay service has ended; it said in %s: %s",
 		       d->log, *line ? line : "(nothing)");
 }

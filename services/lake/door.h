@@ -35,8 +35,8 @@ int door_send(struct door *d, struct err *err) MUST_CHECK;
 
 /*
  * The next answer, borrowed until the next call. -1 with *err: ETIMEDOUT when
- * there is none within timeout_us (0: however long it takes), ECANCELED, EPIPE
- * when the service has ended, with what it logged last.
+ * there is none within timeout_us (0: however long it takes), ECANCELED, or
+ * ECONNABORTED when the service has ended, with what it logged last.
  */
 int door_answer(struct door *d, struct replay_frame *answer, int64_t timeout_us,
 		struct err *err) MUST_CHECK;

@@ -238,6 +238,20 @@ int letters_number(struct letters *l, const char *sql, int64_t *value,
 	return more < 0 ? -1 : 0;
 }
 
+int letters_text(struct letters *l, const char *sql, struct buf *text,
+		 struct err *err)
+{
+	struct duck_result *r = NULL;
+	int more = duck_query(l->catalog->duck, sql, &r, err);
+
+	if (more >= 0)
+		more = duck_next(r, err);
+	if (more > 0)
+		duck_text(r, 0, text);
+	duck_result_free(&r);
+	return more < 0 ? -1 : 0;
+}
+
 int letters_counts(struct letters *l, const char *sql, struct buf *out,
 		   int64_t *sum, struct err *err)
 {

@@ -55,6 +55,10 @@ int letters_check_ids(struct letters *l, const struct args *a,
 int letters_number(struct letters *l, const char *sql, int64_t *value,
 		   struct err *err) MUST_CHECK;
 
+/* The same, and appends the text of that value, nothing for NULL. */
+int letters_text(struct letters *l, const char *sql, struct buf *text,
+		 struct err *err) MUST_CHECK;
+
 /*
  * Appends "3 wrong_type, 1 no_contract": the rows of a query of a text and a
  * number; and in *sum (NULL allowed) how many they are together.

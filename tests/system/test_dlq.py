@@ -8,6 +8,7 @@ import datetime
 import json
 import os
 import shutil
+import signal
 import subprocess
 
 import pyarrow as pa
@@ -15,7 +16,7 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from common import BUILD
-from conftest import wait_for
+from conftest import PIPELINECTL, wait_for
 from test_lake import Lake, add_writer, contracts_of
 from test_lake_azure import BlobLake
 
@@ -169,7 +170,8 @@ def test_letters_land_once_after_a_contract_was_mended(lake):
     done = lake.dlq("replay", "--json")
     assert done.code == 1, done
     assert done.json == {"dry_run": False, "replayed": 303, "landed": 0,
-                         "waiting": 0, "failed": 303}
+                         "waiting": 0, "failed": 303,
+                         "codes": {"wrong_type": 303}}
     assert len(lake.open_ids()) == 303
     lake.mend()
     dry = lake.dlq("replay", "--dry-run")
@@ -378,6 +380,50 @@ def test_sinks_that_take_nothing_leave_letters_open(lake):
     lake.good("start", "onelake-writer")
     lake.good("dlq", "replay")
     assert lake.count("things") == 1 and not lake.open_ids()
+
+
+def test_a_service_that_cannot_start_says_why(lake):
+    lake.fail(bad("e1"))
+    lake.wait_letters(1)
+    # Another meaning under the version that it had.
+    lake.write("thing", 1, DROP)
+    done = lake.dlq("replay")
+    assert done.code == 1 and not done.out, done
+    assert "replay.0.log" in done.err and "thing" in done.err, done
+    lake.write("thing", 1, KEEP)
+    # One at a time.
+    lake.mend()
+    lake.good("stop", "onelake-writer")
+    with subprocess.Popen(
+            [PIPELINECTL, "dlq", "replay", "--timeout", "60s", "--config",
+             lake.pipeline.config], env=lake.pipeline.env,
+            stdout=subprocess.PIPE, text=True) as first:
+        log = lake.pipeline.log_dir / "replay.0.log"
+        wait_for(lambda: log.read_text().count("ready") == 1)
+        done = lake.dlq("replay")
+        assert done.code == 1 and "is locked: process" in done.err, done
+        lake.good("start", "onelake-writer")
+        assert first.communicate(timeout=60)[0] == (
+            "replayed 1 letter: 1 landed\n")
+    assert lake.count("things") == 1
+
+
+def test_an_interrupted_replay_is_done_by_the_next(lake):
+    lake.fail(*[bad(f"e{i}") for i in range(5)])
+    lake.wait_letters(5)
+    lake.mend()
+    lake.good("stop", "onelake-writer")
+    with subprocess.Popen(
+            [PIPELINECTL, "dlq", "replay", "--config", lake.pipeline.config],
+            env=lake.pipeline.env, stderr=subprocess.PIPE, text=True) as first:
+        log = lake.pipeline.log_dir / "replay.0.log"
+        wait_for(lambda: log.exists() and "ready" in log.read_text())
+        first.send_signal(signal.SIGINT)
+        assert "stopped" in first.communicate(timeout=30)[1]
+        assert first.returncode == 1
+    lake.good("start", "onelake-writer")
+    lake.good("dlq", "replay")
+    assert lake.count("things") == 5 and not lake.open_ids()
 
 
 def test_without_a_lake_it_says_where_letters_are(pipeline):
