@@ -288,10 +288,12 @@ int door_answer(struct door *d, struct replay_frame *answer, int64_t timeout_us,
 			return -1;
 		if (whole > 0)
 			break;
-		memmove(d->in.data, d->in.data + d->taken,
-			d->in.used - d->taken);
-		d->in.used -= d->taken;
-		d->taken = 0;
+		if (d->taken) {
+			memmove(d->in.data, d->in.data + d->taken,
+				d->in.used - d->taken);
+			d->in.used -= d->taken;
+			d->taken = 0;
+		}
 		if (read_more(d, until_us, err) != 0)
 			return -1;
 	}
