@@ -80,6 +80,14 @@ class Report:
                 self.wrong.append(f"only {kills.by_point[name]} kills at "
                                   f"{name}")
 
+    def _not_to_be_had(self):
+        """Kinds of trouble that this machine does not allow."""
+        world = self.session.world
+        kinds = (("toxiproxy before Kafka", world.toxiproxy),
+                 ("a small disk", world.disk),
+                 ("a second host", world.hosts or self.given.hosts == 1))
+        return [name for name, there in kinds if not there]
+
     def as_dict(self):
         kills, points = self.session.kills, self.session.world.points
         flows, landing = {}, {}
@@ -99,6 +107,7 @@ class Report:
             "bad_records_reported": {
                 label: len(self.session.damage.reported(label))
                 for label, _ in self.session.damage.lost},
+            "not_to_be_had": self._not_to_be_had(),
             "places": self.places, "flow_seconds": flows,
             "landing_seconds": landing,
             "flows_over_limit": sum(f[0] >= FLOW_LIMIT_S for f in kills.flows),
@@ -135,6 +144,8 @@ class Report:
         print(f"events flowed again later than {FLOW_LIMIT_S:.0f} s after "
               f"{result['flows_over_limit']} of {len(self.session.kills.flows)}"
               " kills that were alone")
+        if result["not_to_be_had"]:
+            print("not to be had here: " + ", ".join(result["not_to_be_had"]))
         print("\ntroubles: " + ", ".join(
             f"{n} {w}" for w, n in sorted(result["troubles"].items())))
         print(f"\n{'failpoint':28}{'passes':>10}{'kills':>7}")
