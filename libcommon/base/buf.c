@@ -88,7 +88,8 @@ void buf_json_escape(struct buf *b, const char *text, size_t bytes)
 		else
 			buf_printf(b, "\\u%04x", c);
 	}
-	buf_append(b, text + from, bytes - from);
+	if (from < bytes)
+		buf_append(b, text + from, bytes - from);
 }
 
 const char *buf_str(struct buf *b)

@@ -167,11 +167,13 @@ static int64_t records_of(const char *stats)
 	if (!stats)
 		return -1;
 	if (strncmp(stats, first, sizeof(first) - 1) == 0)
-		return strtoll(stats + sizeof(first) - 1, NULL, 10);
-	json = cJSON_Parse(stats);
-	records = int_or(json, "numRecords", -1);
-	cJSON_Delete(json);
-	return records;
+		records = strtoll(stats + sizeof(first) - 1, NULL, 10);
+	else {
+		json = cJSON_Parse(stats);
+		records = int_or(json, "numRecords", -1);
+		cJSON_Delete(json);
+	}
+	return records < 0 ? -1 : records;
 }
 
 static void take_partition(struct data_file *d, const cJSON *values)
@@ -209,6 +211,8 @@ static struct data_file *file_of(const struct delta *t, const cJSON *action)
 	d->key = d->file.name + strlen(t->path) + 1;
 	free(name);
 	d->file.bytes = int_or(action, "size", -1);
+	if (d->file.bytes < 0)
+		d->file.bytes = -1;
 	d->file.records = -1;
 	take_partition(
 	    d, cJSON_GetObjectItemCaseSensitive(action, "partitionValues"));
@@ -226,6 +230,9 @@ static int apply_add(struct delta *t, struct delta_state *s,
 	if (!d)
 		return -1;
 	d->live = true;
+	/* The format wants one: what has none is taken for empty. */
+	if (d->file.bytes < 0)
+		d->file.bytes = 0;
 	d->file.modified_at_ms = int_or(action, "modificationTime", 0);
 	if (stats && *stats)
 		d->file.stats = xstrdup(stats);
@@ -303,7 +310,7 @@ int delta_state_apply(struct delta *t, struct delta_state *s, const char *line,
 int delta_state_commit(struct delta *t, struct delta_state *s, int64_t version,
 		       const struct buf *data, struct err *err)
 {
-	const char *at = data->data, *end = at + data->used;
+	const char *at = data->used ? data->data : "", *end = at + data->used;
 	uint32_t line = 0;
 
 	while (at < end) {

@@ -58,11 +58,17 @@ static int count_bytes(void *arg, const char *name, struct stat *st,
 
 	(void)name;
 	(void)err;
-	*bytes += (uint64_t)st->st_size + 4096;
+	*bytes += (uint64_t)(st->st_size < st->st_blocks * 512
+				 ? st->st_size
+				 : st->st_blocks * 512) +
+		  4096;
 	return 0;
 }
 
-/* Page by page where it cannot be read: those stay zero in the copy. */
+/*
+ * Page by page where it cannot be read: those stay zero in the copy. Holes, as
+ * void records have, stay holes.
+ */
 static int copy_bytes(int from, int to, const char *path, int64_t bytes,
 		      struct err *err)
 {
@@ -71,8 +77,17 @@ static int copy_bytes(int from, int to, const char *path, int64_t bytes,
 	int64_t at = 0;
 	int rc = 0;
 
+	if (ftruncate(to, bytes) != 0)
+		rc = err_errno(err, errno, "cannot write %s", path);
 	while (at < bytes && rc == 0) {
-		ssize_t n = pread(from, data, step, at);
+		off_t there = lseek(from, at, SEEK_DATA);
+		ssize_t n;
+
+		if (there < 0 && errno == ENXIO)
+			break;
+		if (there > at)
+			at = there;
+		n = pread(from, data, step, at);
 
 		if (n < 0 && errno == EIO && step > 4096) {
 			step = 4096;

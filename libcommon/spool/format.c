@@ -119,6 +119,19 @@ void record_prefix_encode(const struct record_header *record,
 	memcpy(out + offsetof(struct disk_record, crc), &d.crc, sizeof(d.crc));
 }
 
+bool record_prefix_log(const uint8_t data[RECORD_PREFIX_BYTES],
+		       uint64_t position, struct uuid *log)
+{
+	struct disk_record d;
+
+	memcpy(&d, data, sizeof(d));
+	if (d.magic != RECORD_MAGIC || d.position != position ||
+	    crc32c(0, data + CRC_FROM, RECORD_PREFIX_BYTES - CRC_FROM) != d.crc)
+		return false;
+	memcpy(log->bytes, d.log, UUID_BYTES);
+	return true;
+}
+
 static bool lengths_agree(const struct disk_record *d,
 			  const struct batch_header *batch)
 {

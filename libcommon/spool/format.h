@@ -88,6 +88,13 @@ void record_prefix_encode(const struct record_header *record,
 			  uint8_t out[RECORD_PREFIX_BYTES]);
 
 /*
+ * The log that a record was written by, when its magic, crc and position are
+ * right. For a log of which nothing else says its id.
+ */
+bool record_prefix_log(const uint8_t data[RECORD_PREFIX_BYTES],
+		       uint64_t position, struct uuid *log);
+
+/*
  * Decodes and checks both headers: magic, crc, that it belongs to one of `ids`
  * and to record->position, which the caller sets to where it lies, and that its
  * lengths agree. A void record's batch header is all zero. -1 with *err;

@@ -259,11 +259,11 @@ static int secure_tail(struct spool *s, struct view *v, struct err *err)
 		return -1;
 	FAILPOINT("spool_tail_written");
 	/* Their records are in the new segment, which they must not void. */
-	while (t->list[t->count - 1].base > from)
+	while (t->count && t->list[t->count - 1].base > from)
 		segment_set_aside(s->dir, t->list[--t->count].base,
 				  "its header is damaged; its records were "
 				  "written again");
-	if (t->list[t->count - 1].base < from) {
+	if (t->count && t->list[t->count - 1].base < from) {
 		t->list[t->count - 1].end = from;
 		segment_trim(s->dir, t->list[t->count - 1].base, from);
 	}

@@ -69,16 +69,10 @@ static void on_bad(void *arg, uint64_t from, uint64_t to)
 
 	if (r->writing)
 		return;
-	/* One that goes on where the last ended is one with it, unless a
-	 * segment begins there. */
+	/* One that goes on where the last ended is one with it. */
 	if (p->count && p->list[p->count - 1] == from) {
-		const struct segment *s =
-		    segments_find(&r->salvage.view.segments, from);
-
-		if (!s || s->base != from) {
-			p->list[p->count - 1] = to;
-			return;
-		}
+		p->list[p->count - 1] = to;
+		return;
 	}
 	places_add(p, from);
 	places_add(p, to);
@@ -189,19 +183,35 @@ static int write_records(struct repair *r, struct err *err)
 	return 0;
 }
 
-static int write_voids(struct repair *r, struct err *err)
+/* A void record ends where a segment begins, though it may be empty. */
+static int write_void(struct repair *r, uint64_t from, uint64_t to,
+		      struct err *err)
 {
-	struct view *v = &r->salvage.view;
+	const struct view *v = &r->salvage.view;
 
-	for (size_t i = 0; i + 1 < r->bad.count; i += 2) {
-		uint64_t from = r->bad.list[i], to = r->bad.list[i + 1];
-		int rc = repair_write_void(
-		    r->dir, &v->segments, &v->checkpoint.ids.id, from, to, err);
+	for (size_t i = 0; from < to; i++) {
+		uint64_t end = to;
+		int rc;
 
+		if (i < v->segments.count && v->segments.list[i].base <= from)
+			continue;
+		if (i < v->segments.count && v->segments.list[i].base < to)
+			end = v->segments.list[i].base;
+		rc = repair_write_void(r->dir, &v->segments,
+				       &v->checkpoint.ids.id, from, end, err);
 		if (rc < 0)
 			return -1;
 		r->result->left += rc == 0;
+		from = end;
 	}
+	return 0;
+}
+
+static int write_voids(struct repair *r, struct err *err)
+{
+	for (size_t i = 0; i + 1 < r->bad.count; i += 2)
+		if (write_void(r, r->bad.list[i], r->bad.list[i + 1], err) != 0)
+			return -1;
 	return 0;
 }
 

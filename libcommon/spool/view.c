@@ -1,27 +1,52 @@
 #include "spool/view.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 
-/* Takes the ids of the segments' headers for the log's own. */
+/* Which log a segment is of, as its header or its first record says. */
+static bool log_of(const struct view *v, const struct segment *segment,
+		   struct uuid *log)
+{
+	uint8_t data[RECORD_PREFIX_BYTES];
+	bool known = false;
+	char *path;
+	int fd;
+
+	*log = segment->log;
+	if (segment->header_good)
+		return true;
+	path = segment_path(v->dir, segment->base);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		known = pread(fd, data, sizeof(data), SEGMENT_HEADER_BYTES) ==
+			    (ssize_t)sizeof(data) &&
+			record_prefix_log(data, segment->base, log);
+		close(fd);
+	}
+	free(path);
+	return known;
+}
+
+/* Takes the ids that the segments say for the log's own. */
 static void adopt_ids(struct view *v)
 {
 	struct log_ids *ids = &v->checkpoint.ids;
 	bool first = true;
+	struct uuid log;
 
 	for (size_t i = 0; i < v->segments.count; i++) {
-		const struct segment *segment = &v->segments.list[i];
-
-		if (!segment->header_good)
+		if (!log_of(v, &v->segments.list[i], &log))
 			continue;
 		if (first)
-			ids->id = segment->log;
-		else if (!log_ids_accept(ids, &segment->log))
-			log_ids_retire(ids, &segment->log, UINT64_MAX);
+			ids->id = log;
+		else if (!log_ids_accept(ids, &log))
+			log_ids_retire(ids, &log, UINT64_MAX);
 		first = false;
 	}
 	if (v->segments.count)
@@ -49,6 +74,9 @@ static void part_foreign(struct view *v)
 static void prove_by_segments(struct view *v)
 {
 	v->proven = v->checkpoint.durable;
+	/* Without a checkpoint: where the first segment begins. */
+	if (v->proven < v->checkpoint.first)
+		v->proven = v->checkpoint.first;
 	for (size_t i = 0; i < v->segments.count; i++) {
 		const struct segment *segment = &v->segments.list[i];
 

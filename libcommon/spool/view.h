@@ -34,7 +34,7 @@ struct view {
 
 /*
  * Reads the checkpoint and the list of segments of dir. Without a checkpoint
- * the ids in the segments' headers are accepted. -1 with *err on an I/O error.
+ * the ids that segments say are accepted. -1 with *err on an I/O error.
  */
 int view_open(struct view *v, const char *dir, struct err *err) MUST_CHECK;
 void view_close(struct view *v);

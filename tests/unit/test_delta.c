@@ -74,6 +74,22 @@ static void stats_keep_their_text(void **state)
 	delta_close(&t);
 }
 
+static void sizes_and_counts_below_zero_are_none(void **state)
+{
+	struct delta *t;
+
+	(void)state;
+	put_log(m, 0,
+		PROTOCOL METADATA
+		"{\"add\":{\"path\":\"a\",\"partitionValues\":{},\"size\":-5,"
+		"\"modificationTime\":1,\"dataChange\":true,\"stats\":"
+		"\"{\\\"numRecords\\\":-7}\"}}");
+	t = open_table(m);
+	assert_int_equal(delta_file_at(t, 0)->bytes, 0);
+	assert_int_equal(delta_file_at(t, 0)->records, -1);
+	delta_close(&t);
+}
+
 static void txn_versions_are_exact(void **state)
 {
 	struct delta *t;
@@ -503,6 +519,7 @@ int main(void)
 	    TEST(commits_add_up),
 	    TEST(stats_keep_their_text),
 	    TEST(txn_versions_are_exact),
+	    TEST(sizes_and_counts_below_zero_are_none),
 	    TEST(bad_lines_are_named),
 	    TEST(missing_versions_are_named),
 	    TEST(missing_beginnings_are_named),

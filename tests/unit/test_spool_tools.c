@@ -541,6 +541,56 @@ static void test_a_foreign_segment_is_not_taken(void **state)
 	log_test_free(other);
 }
 
+/* A crash may leave a segment without records; a void record ends there. */
+static void test_an_empty_segment_in_a_hole(void **state)
+{
+	struct log_test *t = *state;
+	uint64_t at[48], bases[MANY];
+	struct spool_repaired r;
+	struct told told;
+	char *path, *to;
+	size_t n = fill_segments(t, at, bases);
+
+	assert_true(n >= 4);
+	path = segment_file(t, bases[1]);
+	to = segment_file(t, bases[1] + 8000);
+	assert_int_equal(truncate(path, SEGMENT_HEADER_BYTES), 0);
+	assert_int_equal(rename(path, to), 0);
+	give_base(to, bases[1] + 8000);
+	r = repair(t, &told);
+	assert_int_equal(r.left, 0);
+	expect_rest(t, at, bases[1], bases[2]);
+	free(path);
+	free(to);
+}
+
+/* Without a checkpoint only the first segment's name says where the log
+ * begins, even if that is all that is left of its header. */
+static void test_without_checkpoint_nor_the_first_header(void **state)
+{
+	struct log_test *t = *state;
+	uint64_t at[48], bases[MANY];
+	struct spool_repaired r;
+	struct told told;
+	struct got got;
+
+	fill_segments(t, at, bases);
+	open_log(t);
+	spool_free_before(t->spool, bases[2]);
+	assert_int_equal(checkpoint(t), 0);
+	close_log(t);
+	unlink_in(t, "checkpoint");
+	for (size_t i = 2; i < segment_files(t, bases) + 2; i++)
+		damage(t, bases[i - 2], bases[i - 2] - 4096, 64, 0xff);
+	r = repair(t, &told);
+	assert_true(r.renamed);
+	expect_well(t);
+	open_log(t);
+	read_numbers(t, &got);
+	for (size_t i = 1; i <= 40; i++)
+		assert_int_equal(times(&got, i), at[i] >= bases[0]);
+}
+
 /* ---- the checkpoint ---- */
 
 static void test_a_lost_checkpoint_flags_everything(void **state)
@@ -966,6 +1016,8 @@ int main(void)
 	    LOG_TEST(test_a_zeroed_part_loses_only_what_it_held),
 	    LOG_TEST(test_a_damaged_segment_header),
 	    LOG_TEST(test_a_foreign_segment_is_not_taken),
+	    LOG_TEST(test_an_empty_segment_in_a_hole),
+	    LOG_TEST(test_without_checkpoint_nor_the_first_header),
 	    LOG_TEST(test_a_lost_checkpoint_flags_everything),
 	    LOG_TEST(test_opening_without_a_checkpoint_flags_everything),
 	    LOG_TEST(test_a_flipped_bit_in_the_checkpoint_costs_nothing),
