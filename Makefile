@@ -9,6 +9,7 @@
 #       "LINK: services/collector/accept.c services/collector/reply.c"
 #   tests/preload/<x>.c                one LD_PRELOAD shim each
 #   tests/tools/<x>.c                  one program each, for system tests
+#   tests/fuzz/fuzz_<x>.c              one fuzz target each, with its seeds
 #
 # V=1 shows the commands. BUILD= OPT= SANITIZE= DEFINES= choose a build;
 # FAILPOINTS=1 BUILD=build/chaos that of `make chaos`, which can be killed at
@@ -74,7 +75,7 @@ JEMALLOC_LIBS := $(if $(SANITIZE),,$(shell pkg-config --libs jemalloc \
 
 # What is compiled depends on this file, so that new flags rebuild it.
 FLAGS := $(BUILD)/flags
-$(FLAGS): export FLAGS_NOW = $(CC) $(shell $(CC) -dumpfullversion) \
+$(FLAGS): export FLAGS_NOW = $(CC) $(shell $(CC) -dumpfullversion 2>/dev/null) \
 	$(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(LDLIBS)
 $(FLAGS): .FORCE
 	@mkdir -p $(@D)
@@ -101,6 +102,7 @@ MICRO_MORE := $(addprefix services/generator/,events.c families.c members.c)
 MICRO := $(MICRO_SRC:tests/bench/%.c=$(BUILD)/tests/%)
 PRELOAD_SRC := $(wildcard tests/preload/*.c)
 TOOLS_SRC := $(wildcard tests/tools/*.c)
+FUZZ_SRC := $(wildcard tests/fuzz/*.c)
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 LIB := $(BUILD)/lib/libweft.a
@@ -108,6 +110,8 @@ TABLES := $(BUILD)/lib/libtables.a
 UNIT := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
 PRELOAD := $(PRELOAD_SRC:tests/preload/%.c=$(BUILD)/tests/preload/%.so)
 TOOLS := $(TOOLS_SRC:tests/tools/%.c=$(BUILD)/tests/%)
+FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(filter tests/fuzz/fuzz_%,\
+	$(FUZZ_SRC)))
 
 .PHONY: all help
 all: $(PROGRAMS) ## build everything
@@ -136,7 +140,7 @@ $(LIB) $(TABLES):
 	@rm -f $@
 	@ar rcs $@ $(filter %.o,$^)
 
-$(PROGRAMS) $(UNIT) $(TOOLS): | $(DUCKDB_BUILT)
+$(PROGRAMS) $(UNIT) $(TOOLS) $(FUZZ): | $(DUCKDB_BUILT)
 $(BUILD)/libexec/weft/lib/libduckdb.so: $(DUCKDB)/lib/libduckdb.so
 	@mkdir -p $(@D)
 	@ln -sf $(abspath $<) $@
@@ -176,10 +180,24 @@ $(TOOLS): $(BUILD)/tests/%: $(BUILD)/obj/tests/tools/%.o $(LIB)
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# With FUZZER= a program that runs over seeds, else with libFuzzer.
+FUZZER ?=
+$(FUZZ) $(BUILD)/fuzz/seeds: $(BUILD)/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o \
+		$(TABLES) $(LIB)
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS) $(FUZZER) -o $@ $(filter %.o,$^) $(TABLES) $(LIB) \
+		$(LDLIBS)
+$(if $(FUZZER),,$(FUZZ): $(call objects,tests/fuzz/driver.c))
+$(foreach l,$(shell sed -n 's,.*LINK: *\([a-z].*\.c\).*,\1,;T;s/  */|/g;F;p' \
+	$(FUZZ_SRC) /dev/null | paste -d '|' - -),\
+	$(eval $(BUILD)/fuzz/$(basename $(notdir $(firstword \
+	$(subst |, ,$(l))))): $(call objects,$(wordlist 2,99,$(subst |, ,$(l))))))
+
 # --- tests -------------------------------------------------------------------
 
 .PHONY: check check-unit check-system check-slow chaos check-distros asan tsan \
-	valgrind programs-of-tests
+	valgrind programs-of-tests check-fuzz fuzz fuzz-programs fuzz-seeds
 RUN_TESTS = scripts/run-tests --build $(BUILD)
 T_UNIT = $(if $(T),$(BUILD)/tests/test_$(T),$(UNIT))
 
@@ -189,6 +207,7 @@ check: ## all quick tests, with their own set-up
 	@$(MAKE) -j$(JOBS) BUILD=$(BUILD) all programs-of-tests
 	@$(MAKE) BUILD=$(BUILD) gates-built
 	@$(MAKE) -j$(JOBS) BUILD=$(BUILD) lint
+	@$(MAKE) check-fuzz
 	@$(MAKE) chaos SECONDS=60 CHAOS_TIER=test
 	@$(RUN_TESTS) --unit $(UNIT) --system
 
@@ -218,10 +237,11 @@ check-distros: ## build and unit tests in fresh Debian roots (needs root)
 	@scripts/check-distros
 
 UBSAN := -fsanitize=address,undefined -fno-sanitize-recover=all
+ASAN_BUILD := BUILD=build/asan OPT="-O1 -fno-omit-frame-pointer" \
+	SANITIZE="$(UBSAN)"
 asan: ## all tests under the address and undefined-behaviour sanitizers
 	@scripts/bootstrap --tier test
-	@$(MAKE) -j$(JOBS) BUILD=build/asan OPT="-O1 -fno-omit-frame-pointer" \
-		SANITIZE="$(UBSAN)" all programs-of-tests
+	@$(MAKE) -j$(JOBS) $(ASAN_BUILD) all programs-of-tests
 	@scripts/run-tests --build build/asan \
 		--unit $(UNIT:$(BUILD)/%=build/asan/%) --system
 
@@ -231,6 +251,22 @@ tsan: ## unit tests under the thread sanitizer
 		SANITIZE="-fsanitize=thread" programs-of-tests
 	@scripts/run-tests --build build/tsan --wrap "setarch -R" \
 		--unit $(UNIT:$(BUILD)/%=build/tsan/%)
+
+check-fuzz: ## the fuzz targets over their seeds, under the sanitizers
+	@$(MAKE) -j$(JOBS) $(ASAN_BUILD) fuzz-programs
+	@tests/fuzz/run --build build/asan
+
+fuzz-programs: $(FUZZ)
+
+fuzz: ## search for bad inputs, SECONDS for each target (T=name runs one)
+	@scripts/bootstrap --tier fuzz
+	@$(MAKE) -j$(JOBS) BUILD=build/fuzz CC=clang WARN=-w FUZZER=-fsanitize=fuzzer \
+		OPT="-O1 -fno-omit-frame-pointer" \
+		SANITIZE="$(UBSAN) -fsanitize=fuzzer-no-link" fuzz-programs
+	@tests/fuzz/run --build build/fuzz --seconds $(SECONDS) $(T)
+
+fuzz-seeds: $(BUILD)/fuzz/seeds ## write the binary seeds of the fuzz targets again
+	@$< tests/fuzz/corpus
 
 valgrind: ## unit tests under valgrind
 	@scripts/bootstrap --tier test
@@ -342,4 +378,4 @@ clean: ## remove what was built
 	rm -rf $(BUILD)
 
 -include $(patsubst %.c,$(BUILD)/obj/%.d,$(LIB_SRC) $(TABLE_SRC) \
-	$(SERVICE_SRC) $(UNIT_SRC) $(MICRO_SRC) $(TOOLS_SRC))
+	$(SERVICE_SRC) $(UNIT_SRC) $(MICRO_SRC) $(TOOLS_SRC) $(FUZZ_SRC))
