@@ -23,7 +23,7 @@ struct delta;
 struct delta_file {
 	const char *path; /* as in the log: URI-encoded, relative */
 	const char *name; /* decoded, relative to the store's root */
-	int64_t bytes; /* 0 when the log gives no size that could be one */
+	int64_t bytes;	  /* 0 when the log gives no size that could be one */
 	int64_t modified_at_ms;
 	int64_t records;   /* from stats, or -1 */
 	const char *stats; /* raw JSON text, or NULL */
