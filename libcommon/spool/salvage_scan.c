@@ -156,11 +156,14 @@ static bool read_prefix(const struct salvage_scan *scan, uint64_t position,
 
 /* ---- bodies ---- */
 
-/* A mended payload must look like one: JSON has no control characters. */
+/*
+ * A mended payload must look like one: JSON has no control characters, and 0x1f
+ * joins the parts of an id.
+ */
 static bool is_text(const uint8_t *data, size_t bytes)
 {
 	for (size_t i = 0; i < bytes; i++)
-		if (data[i] < 0x20 && data[i] != '\n')
+		if (data[i] < 0x1f && data[i] != '\n')
 			return false;
 	return true;
 }

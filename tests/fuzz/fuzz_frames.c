@@ -1,10 +1,13 @@
 /*
- * States (acks), stats and saved lanes. The first byte: its low bits which of
- * them, 0x80 sets the checksum right.
+ * States (acks), stats, saved lanes, references to batches, and what goes
+ * through the door for replays. The first byte modulo 5 says which of them, its
+ * 0x80 sets the checksum right.
  */
 #include "tests/fuzz/fuzz.h"
 
 #include "bus/lanes.h"
+#include "proto/reference.h"
+#include "proto/replay.h"
 #include "proto/state.h"
 #include "proto/stats.h"
 
@@ -80,6 +83,39 @@ static void run_lanes(const uint8_t *data, size_t bytes)
 	buf_free(&out);
 }
 
+static void run_reference(const uint8_t *data, size_t bytes)
+{
+	struct reference r;
+	uint8_t *again;
+	struct err err;
+
+	if (reference_decode(data, bytes, &r, &err) != 0)
+		return;
+	FUZZ_CHECK(r.dir[0] == '/' && r.next > r.position);
+	FUZZ_CHECK(reference_bytes(&r) == bytes);
+	again = xmalloc(bytes);
+	reference_encode(&r, again);
+	FUZZ_CHECK(memcmp(again + 8, data + 8, 36) == 0);
+	free(again);
+}
+
+static void run_replay(const uint8_t *data, size_t bytes)
+{
+	const char *at = (const char *)data, *text;
+	struct replay_frame frame;
+	struct err err;
+	size_t used;
+
+	while (replay_next(at, bytes, &frame, &used, &err) == 1) {
+		FUZZ_CHECK(used && used <= bytes);
+		FUZZ_CHECK(frame.kind && frame.kind < REPLAY_KINDS);
+		while ((text = replay_take(&frame)))
+			FUZZ_CHECK(strlen(text) <= used);
+		at += used;
+		bytes -= used;
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
 	struct fuzz_bytes input = {data, bytes};
@@ -89,15 +125,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	memcpy(copy, input.at, input.left);
 	if (how & 0x80 && input.left >= 4)
 		fuzz_put_crc(copy + input.left - 4, copy, input.left - 4);
-	switch (how % 3) {
+	switch (how % 5) {
 	case 0:
 		run_state(copy, input.left);
 		break;
 	case 1:
 		run_stats(copy, input.left);
 		break;
-	default:
+	case 2:
 		run_lanes(copy, input.left);
+		break;
+	case 3:
+		run_reference(copy, input.left);
+		break;
+	default:
+		run_replay(copy, input.left);
 	}
 	free(copy);
 	return 0;

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "spool/foreign.h"
 #include "spool/format.h"
 #include "spool/spool.h"
 #include "spool/tools.h"
@@ -141,6 +142,26 @@ static bool on_record(void *arg, const struct spool_record *record)
 	return true;
 }
 
+/* As another process of the host would, by positions that it was told. */
+static void read_as_foreign(const char *dir, const struct uuid *id)
+{
+	struct foreign *f = foreign_new(dir, id);
+	uint64_t next = 0, position = 0;
+	struct batch *b;
+	struct err err;
+
+	for (int i = 0; i < 20; i++, position = next) {
+		b = NULL;
+		if (foreign_read(f, position, position + 65536, &next, &b,
+				 &err) != 0)
+			next = position + 8;
+		else
+			FUZZ_CHECK(b && next > position);
+		batch_unref(&b);
+	}
+	foreign_free(&f);
+}
+
 static bool look(const char *dir)
 {
 	struct spool_verified verified;
@@ -154,6 +175,7 @@ static bool look(const char *dir)
 		return false;
 	FUZZ_CHECK(spool_walk(dir, 0, on_record, &at, &err) == 0);
 	FUZZ_CHECK(spool_inspect(dir, &id, &stats, &err) == 0);
+	read_as_foreign(dir, &id);
 	return true;
 }
 

@@ -11,6 +11,8 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "bus/lanes.h"
+#include "proto/reference.h"
+#include "proto/replay.h"
 #include "proto/state.h"
 #include "proto/stats.h"
 #include "spool/segments.h"
@@ -123,22 +125,37 @@ static void put_frames(void)
 	struct stats_process process = {.service = "collector"};
 	struct batch_header header = {.lane = {.epoch = 1}, .sequence = 1};
 	struct lanes *lanes = lanes_new();
+	struct reference reference = {
+	    .position = 4096, .next = 8192, .dir = "/var/lib/weft/log"};
+	uint8_t bytes[2048];
 	struct buf out = {0};
+	size_t at;
 
 	state_encode(&state, &out);
-	put("frames", "state", 0x80 | 1, out.data, out.used); /* 129 % 3 = 0 */
+	put("frames", "state", 130, out.data, out.used);
 	buf_clear(&out);
 	stats_begin(&out, &process);
 	stats_family(&out, "weft_events_total", "Events.", STATS_COUNTER);
 	stats_sample(&out, "", "stream=\"order\",code=\"a\\\"b\"", 5);
 	stats_end(&out);
-	put("frames", "stats", 0x80 | 2, out.data, out.used); /* 130 % 3 = 1 */
+	put("frames", "stats", 131, out.data, out.used);
 	buf_clear(&out);
 	lanes_take(lanes, &header);
 	lanes_all_durable(lanes);
 	lanes_save(lanes, &out);
 	put("frames", "lanes", 2, out.data, out.used);
 	lanes_free(&lanes);
+	reference_encode(&reference, bytes);
+	put("frames", "reference", 133, bytes, reference_bytes(&reference));
+	buf_clear(&out);
+	replay_begin(&out, REPLAY_MAPPED, 1);
+	replay_text(&out, "order");
+	replay_data(&out, "{\"a\":1}", 7);
+	replay_end(&out, 0);
+	at = out.used;
+	replay_begin(&out, REPLAY_DONE, 2);
+	replay_end(&out, at);
+	put("frames", "replay", 4, out.data, out.used);
 	buf_free(&out);
 }
 
