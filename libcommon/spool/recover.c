@@ -79,19 +79,11 @@ static void unlink_left_over(const struct spool *s)
 	segments_sweep(s->dir);
 }
 
-/* Segments of other logs are kept aside, freed ones go. */
-static void sort_out_segments(struct spool *s, struct view *v)
+static void set_foreign_aside(const struct spool *s, const struct view *v)
 {
-	struct segments *t = &v->segments;
-	size_t freed = 0;
-
 	for (size_t i = 0; i < v->foreign.count; i++)
 		segment_set_aside(s->dir, v->foreign.list[i].base,
 				  "it belongs to another log");
-	while (freed < t->count && t->list[freed].end <= v->checkpoint.first &&
-	       t->list[freed].base < v->checkpoint.first)
-		segment_unlink(s->dir, t->list[freed++].base);
-	segments_remove(t, 0, freed);
 }
 
 /* ---- the records behind the checkpoint ---- */
@@ -281,6 +273,18 @@ static uint64_t scan_from(const struct spool *s, const struct view *v)
 	return from > c->first ? from : c->first;
 }
 
+/*
+ * Freed segments go with the next checkpoint: of the one that was found nobody
+ * knows whether its name is on disk, and the one before it needs them.
+ */
+static bool has_freed(const struct view *v)
+{
+	const struct segments *t = &v->segments;
+
+	return t->count && t->list[0].end <= v->checkpoint.first &&
+	       t->list[0].base < v->checkpoint.first;
+}
+
 static void adopt(struct spool *s, struct view *v)
 {
 	const struct checkpoint *c = &v->checkpoint;
@@ -288,6 +292,7 @@ static void adopt(struct spool *s, struct view *v)
 	s->durable = s->end;
 	s->written = s->ring.tail;
 	s->checkpoint_at = c->durable;
+	s->checkpoint_wanted = has_freed(v);
 	s->current.position = c->covered;
 	s->current.first = c->first;
 	if (c->bytes) {
@@ -351,7 +356,7 @@ int spool_recover(struct spool *s, struct err *err)
 	unlink_left_over(s);
 	forget_former(&v.checkpoint.ids, v.checkpoint.first);
 	renewed = settle_identity(s, &v);
-	sort_out_segments(s, &v);
+	set_foreign_aside(s, &v);
 	/* The new id must be known before a record carries it. */
 	v.reader.ids = &s->ids;
 	if (renewed && write_first_checkpoint(s, &v, err) != 0)

@@ -271,6 +271,37 @@ static void test_a_checkpoint_that_fails_is_told_and_tried_again(void **state)
  * What was saved for records that cannot become durable is not carried: the
  * question is answered with the disk's failure.
  */
+/* What a process that died left may be in the page cache only. */
+static void test_a_found_checkpoint_frees_nothing(void **state)
+{
+	struct log_test *t = *state;
+	uint64_t bases[MANY], sequence = 1;
+	size_t files = 0;
+
+	t->options.segment_bytes = 65536;
+	open_log(t);
+	while ((files = segment_files(t, bases)) < 3) {
+		append(t, sequence++, 10, 600);
+		wait_durable(t);
+	}
+	spool_free_before(t->spool, bases[2]);
+	/* Renamed, but its directory was not synced: nothing goes. */
+	fault_set(&faults.dirsync, -1, EIO);
+	assert_int_equal(checkpoint(t), EIO);
+	assert_int_equal(segment_files(t, bases), files);
+	crash_log(t);
+	fault_clear();
+	fault_set(&faults.checkpoint, -1, EIO);
+	open_log(t);
+	assert_int_equal(stats_of(t).first, bases[2]);
+	WAIT_FOR(t, stats_of(t).failures > 0);
+	assert_int_equal(segment_files(t, bases), files);
+	/* Those that a checkpoint of its own frees do. */
+	fault_clear();
+	WAIT_FOR(t, segment_files(t, bases) == 1);
+	assert_int_equal(stats_of(t).bad_records, 0);
+}
+
 static void test_a_checkpoint_never_runs_ahead_of_the_disk(void **state)
 {
 	struct log_test *t = *state;
@@ -452,6 +483,7 @@ int main(void)
 	    FAULT_TEST(test_a_hanging_directory_sync_tells_nothing),
 	    FAULT_TEST(test_closing_over_a_hanging_disk),
 	    FAULT_TEST(test_a_checkpoint_that_fails_is_told_and_tried_again),
+	    FAULT_TEST(test_a_found_checkpoint_frees_nothing),
 	    FAULT_TEST(test_a_checkpoint_never_runs_ahead_of_the_disk),
 	    FAULT_TEST(test_the_reserve_lets_a_full_disk_be_freed),
 	    FAULT_TEST(test_a_full_disk_takes_a_segment_from_the_reserve),
