@@ -10,6 +10,7 @@
 #   tests/preload/<x>.c                one LD_PRELOAD shim each
 #   tests/tools/<x>.c                  one program each, for system tests
 #   tests/fuzz/fuzz_<x>.c              one fuzz target each, with its seeds
+#   tests/power/power_<x>.c            one program each, for loss of power
 #
 # V=1 shows the commands. BUILD= OPT= SANITIZE= DEFINES= choose a build;
 # FAILPOINTS=1 BUILD=build/chaos that of `make chaos`, which can be killed at
@@ -103,6 +104,7 @@ MICRO := $(MICRO_SRC:tests/bench/%.c=$(BUILD)/tests/%)
 PRELOAD_SRC := $(wildcard tests/preload/*.c)
 TOOLS_SRC := $(wildcard tests/tools/*.c)
 FUZZ_SRC := $(wildcard tests/fuzz/*.c)
+POWER_SRC := $(wildcard tests/power/*.c)
 objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 LIB := $(BUILD)/lib/libweft.a
@@ -112,6 +114,8 @@ PRELOAD := $(PRELOAD_SRC:tests/preload/%.c=$(BUILD)/tests/preload/%.so)
 TOOLS := $(TOOLS_SRC:tests/tools/%.c=$(BUILD)/tests/%)
 FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(filter tests/fuzz/fuzz_%,\
 	$(FUZZ_SRC)))
+POWER := $(patsubst tests/power/%.c,$(BUILD)/tests/%, \
+	$(wildcard tests/power/power_*.c))
 
 .PHONY: all help
 all: $(PROGRAMS) ## build everything
@@ -140,7 +144,7 @@ $(LIB) $(TABLES):
 	@rm -f $@
 	@ar rcs $@ $(filter %.o,$^)
 
-$(PROGRAMS) $(UNIT) $(TOOLS) $(FUZZ): | $(DUCKDB_BUILT)
+$(PROGRAMS) $(UNIT) $(TOOLS) $(FUZZ) $(POWER): | $(DUCKDB_BUILT)
 $(BUILD)/libexec/weft/lib/libduckdb.so: $(DUCKDB)/lib/libduckdb.so
 	@mkdir -p $(@D)
 	@ln -sf $(abspath $<) $@
@@ -194,10 +198,16 @@ $(foreach l,$(shell sed -n 's,.*LINK: *\([a-z].*\.c\).*,\1,;T;s/  */|/g;F;p' \
 	$(eval $(BUILD)/fuzz/$(basename $(notdir $(firstword \
 	$(subst |, ,$(l))))): $(call objects,$(wordlist 2,99,$(subst |, ,$(l))))))
 
+$(POWER): $(BUILD)/tests/%: $(BUILD)/obj/tests/power/%.o \
+		$(BUILD)/obj/tests/power/common.o $(TABLES) $(LIB)
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(TABLES) $(LIB) $(LDLIBS)
+
 # --- tests -------------------------------------------------------------------
 
 .PHONY: check check-unit check-system check-slow chaos check-distros asan tsan \
-	valgrind programs-of-tests check-fuzz fuzz fuzz-programs fuzz-seeds
+	valgrind power programs-of-tests check-fuzz fuzz fuzz-programs fuzz-seeds
 RUN_TESTS = scripts/run-tests --build $(BUILD)
 T_UNIT = $(if $(T),$(BUILD)/tests/test_$(T),$(UNIT))
 
@@ -211,13 +221,18 @@ check: ## all quick tests, with their own set-up
 	@$(MAKE) chaos SECONDS=60 CHAOS_TIER=test
 	@$(RUN_TESTS) --unit $(UNIT) --system
 
-programs-of-tests: $(UNIT) $(PRELOAD) $(TOOLS)
+programs-of-tests: $(UNIT) $(PRELOAD) $(TOOLS) $(POWER)
 
 check-unit: $(T_UNIT) ## unit tests only (T=name runs one)
 	@$(RUN_TESTS) --unit $(T_UNIT)
 
-check-system: all $(PRELOAD) $(TOOLS) ## system tests only (T=word selects)
+check-system: all $(PRELOAD) $(TOOLS) $(POWER) ## system tests only (T=word selects)
 	@$(RUN_TESTS) --system $(if $(T),-k '$(T)')
+
+CUTS ?= 1000
+power: $(POWER) $(PRELOAD) ## what CUTS=1000 losses of power leave of logs and tables
+	@$(PYTHON) tests/power/run --build $(BUILD) --cuts $(CUTS) \
+		$(if $(SEED),--seed $(SEED))
 
 check-slow: valgrind ## valgrind, and the tests marked slow
 	@$(MAKE) -j$(JOBS) all programs-of-tests
@@ -378,4 +393,4 @@ clean: ## remove what was built
 	rm -rf $(BUILD)
 
 -include $(patsubst %.c,$(BUILD)/obj/%.d,$(LIB_SRC) $(TABLE_SRC) \
-	$(SERVICE_SRC) $(UNIT_SRC) $(MICRO_SRC) $(TOOLS_SRC) $(FUZZ_SRC))
+	$(SERVICE_SRC) $(UNIT_SRC) $(MICRO_SRC) $(TOOLS_SRC) $(FUZZ_SRC) $(POWER_SRC))
