@@ -207,7 +207,7 @@ $(POWER): $(BUILD)/tests/%: $(BUILD)/obj/tests/power/%.o \
 # --- tests -------------------------------------------------------------------
 
 .PHONY: check check-unit check-system check-slow chaos check-distros asan tsan \
-	valgrind power programs-of-tests check-fuzz fuzz fuzz-programs fuzz-seeds
+	valgrind power power model programs-of-tests check-fuzz fuzz fuzz-programs fuzz-seeds
 RUN_TESTS = scripts/run-tests --build $(BUILD)
 T_UNIT = $(if $(T),$(BUILD)/tests/test_$(T),$(UNIT))
 
@@ -233,6 +233,10 @@ CUTS ?= 1000
 power: $(POWER) $(PRELOAD) ## what CUTS=1000 losses of power leave of logs and tables
 	@$(PYTHON) tests/power/run --build $(BUILD) --cuts $(CUTS) \
 		$(if $(SEED),--seed $(SEED))
+
+model: ## the bus's protocol, by spin: what it promises, and each rule's need
+	@$(PYTHON) tests/model/run
+	@$(PYTHON) tests/model/run --mutants
 
 check-slow: valgrind ## valgrind, and the tests marked slow
 	@$(MAKE) -j$(JOBS) all programs-of-tests
