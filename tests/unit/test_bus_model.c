@@ -1,11 +1,12 @@
 /*
  * The bus under random faults: nodes are killed, stopped and opened again,
  * connections are cut or hold everything back, logs refuse, syncs are late,
- * strangers push rubbish, bodies are not where references say. The net checks
- * at every step that nothing is freed that some sink has not durable, and that
- * each lane is in order; here, that once the faults end everything arrives,
- * exactly once where no source began a new epoch but behind a drain, and each
- * key in order where the source keeps it to one lane.
+ * strangers push rubbish, bodies are not where references say, sinks lose their
+ * logs. The net checks at every step that nothing is freed that some sink has
+ * or had not durable, and that each lane is in order; here, that once the
+ * faults end everything arrives, exactly once where no source began a new epoch
+ * but behind a drain, and each key in order where the source keeps it to one
+ * lane.
  *
  * WEFT_MODEL_SEED=n repeats a run, WEFT_MODEL_RUNS=n makes more of them.
  */
@@ -21,6 +22,8 @@ struct model {
 	uint64_t random;
 	bool source_faults;
 	bool scales; /* the number of relays that sources use changes */
+	bool logs_fail;
+	int logs_lost;
 };
 
 /* xorshift64*: the same numbers from the same seed on every machine. */
@@ -63,6 +66,10 @@ static void fault_sink(struct model *m)
 {
 	struct test_sink *k = &m->net.sinks[below(m, m->net.sink_count)];
 
+	if (!k->sink && m->logs_fail && below(m, 4) == 0) {
+		sink_lose_log(k);
+		m->logs_lost++;
+	}
 	if (!k->sink)
 		sink_open(k);
 	else if (below(m, 2))
@@ -198,7 +205,7 @@ static void heal(struct model *m)
 /* Whether nothing may come twice: a drain that is cut short is an exception. */
 static bool is_exact(const struct model *m)
 {
-	return !m->source_faults &&
+	return !m->source_faults && !m->logs_lost &&
 	       (!m->scales || m->net.drain_us > NET_PATIENCE_US);
 }
 
@@ -213,8 +220,8 @@ static void check(struct model *m)
 		     k++)
 			assert_keys_in_order(&m->net.sinks[k], i);
 	}
-	/* No fault here is a reason for one. */
-	if (!m->scales)
+	/* No other fault here is a reason for one. */
+	if (!m->scales && !m->logs_lost)
 		assert_int_equal(begins, 0);
 }
 
@@ -235,11 +242,12 @@ static void run(uint64_t seed)
 	m.net.refers = below(&m, 4) != 0;
 	m.net.keys = 1 + below(&m, 6);
 	m.net.payload_bytes /= m.net.keys;
-	printf("seed %" PRIu64 ": %u sources%s%s%s%s, %u relays, %u sinks\n",
+	m.logs_fail = below(&m, 3) == 0;
+	printf("seed %" PRIu64 ": %u sources%s%s%s%s, %u relays, %u sinks%s\n",
 	       seed, m.net.source_count, m.source_faults ? " that fail" : "",
 	       m.net.by_key ? " by key" : "", m.scales ? " that change" : "",
 	       m.net.refers ? " by reference" : "", m.net.relay_count,
-	       m.net.sink_count);
+	       m.net.sink_count, m.logs_fail ? " that lose their logs" : "");
 	log_open("test", LOG_ERROR + (getenv("WEFT_MODEL_LOG") ? 2 : 0),
 		 LOG_LOGFMT);
 	net_add_wires(&m.net);
