@@ -207,7 +207,8 @@ $(POWER): $(BUILD)/tests/%: $(BUILD)/obj/tests/power/%.o \
 # --- tests -------------------------------------------------------------------
 
 .PHONY: check check-unit check-system check-slow chaos check-distros asan tsan \
-	valgrind power power model programs-of-tests check-fuzz fuzz fuzz-programs fuzz-seeds
+	valgrind power model mutants programs-of-tests check-fuzz fuzz \
+	fuzz-programs fuzz-seeds
 RUN_TESTS = scripts/run-tests --build $(BUILD)
 T_UNIT = $(if $(T),$(BUILD)/tests/test_$(T),$(UNIT))
 
@@ -238,9 +239,13 @@ model: ## the bus's protocol, by spin: what it promises, and each rule's need
 	@$(PYTHON) tests/model/run
 	@$(PYTHON) tests/model/run --mutants
 
+mutants: programs-of-tests ## break one promise at a time: a test must notice
+	@$(PYTHON) tests/mutants/run --build $(BUILD) $(M)
+
 check-slow: valgrind ## valgrind, and the tests marked slow
 	@$(MAKE) -j$(JOBS) all programs-of-tests
 	@$(RUN_TESTS) --system -m slow
+	@$(MAKE) mutants
 
 SECONDS ?= 60
 CHAOS = tests/chaos/run --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) \
@@ -397,4 +402,5 @@ clean: ## remove what was built
 	rm -rf $(BUILD)
 
 -include $(patsubst %.c,$(BUILD)/obj/%.d,$(LIB_SRC) $(TABLE_SRC) \
-	$(SERVICE_SRC) $(UNIT_SRC) $(MICRO_SRC) $(TOOLS_SRC) $(FUZZ_SRC) $(POWER_SRC))
+	$(SERVICE_SRC) $(UNIT_SRC) $(MICRO_SRC) $(TOOLS_SRC) $(FUZZ_SRC) \
+	$(POWER_SRC))
