@@ -9,16 +9,15 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/backoff.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/uuid.h"
 
-#define SECOND	      INT64_C(1000000)
-#define FIRST_WAIT    (SECOND / 10)
-#define LONGEST_WAIT  (10 * SECOND)
-#define LONGEST_ASKED (24 * 3600 * SECOND) /* beyond any deadline */
-#define NAP_US	      (SECOND / 10)
-#define MAX_HEADERS   (BLOB_PAIRS + 5)
+#define SECOND	     INT64_C(1000000)
+#define FIRST_WAIT   (SECOND / 10)
+#define LONGEST_WAIT (10 * SECOND)
+#define NAP_US	     (SECOND / 10)
+#define MAX_HEADERS  (BLOB_PAIRS + 5)
 
 void blob_add_query(struct blob_request *r, const char *name, const char *value)
 {
@@ -165,35 +164,19 @@ static bool is_passing(int status)
 /* How long the service asks to wait. */
 static int64_t asked_wait_us(const struct blob_client *c)
 {
-	char value[20];
-	int64_t unit_us = 1000, count;
+	char value[40];
+	long long ms;
 
-	if (!http_reply_header(&c->reply, "x-ms-retry-after-ms", value,
-			       sizeof(value))) {
-		unit_us = SECOND;
-		if (!http_reply_header(&c->reply, "retry-after", value,
-				       sizeof(value)))
-			return 0;
+	if (http_reply_header(&c->reply, "x-ms-retry-after-ms", value,
+			      sizeof(value))) {
+		ms = strtoll(value, NULL, 10);
+		return ms < BACKOFF_MOST_ASKED_US / 1000
+			   ? ms * 1000
+			   : BACKOFF_MOST_ASKED_US;
 	}
-	count = strtoll(value, NULL, 10);
-	if (count <= 0)
-		return 0;
-	return count < LONGEST_ASKED / unit_us ? count * unit_us
-					       : LONGEST_ASKED;
-}
-
-/* Anything between nothing and a bound that doubles, so that many clients do
- * not come back together. */
-static int64_t own_wait_us(unsigned failures)
-{
-	int64_t bound = failures < 8 ? FIRST_WAIT << failures : LONGEST_WAIT;
-	struct uuid random = uuid_new();
-	uint64_t n;
-
-	memcpy(&n, random.bytes + 8, sizeof(n));
-	if (bound > LONGEST_WAIT)
-		bound = LONGEST_WAIT;
-	return (int64_t)((n >> 16) % (uint64_t)(bound + 1));
+	if (http_reply_header(&c->reply, "retry-after", value, sizeof(value)))
+		return backoff_retry_after_us(value, clock_wall_us());
+	return 0;
 }
 
 /* -1 when it is stopped meanwhile. */
@@ -228,6 +211,8 @@ static void log_retry(const struct blob_client *c, const struct blob_request *r,
 
 int blob_run(struct blob_client *c, struct blob_request *r, struct err *err)
 {
+	struct backoff backoff = {.first_us = FIRST_WAIT,
+				  .max_us = LONGEST_WAIT};
 	int64_t deadline = clock_mono_us() + c->deadline_us;
 
 	if (r->name && strchr(r->name, '\\'))
@@ -235,9 +220,9 @@ int blob_run(struct blob_client *c, struct blob_request *r, struct err *err)
 			       "\"%s\" has a backslash, which Azure takes for "
 			       "a slash",
 			       r->name);
-	for (unsigned failures = 0;; failures++) {
+	for (;;) {
 		int rc = try_once(c, r, err);
-		int64_t wait_us, asked_us, now;
+		int64_t wait_us, now;
 
 		if (rc == 0 && !is_passing(c->reply.status))
 			break;
@@ -248,10 +233,9 @@ int blob_run(struct blob_client *c, struct blob_request *r, struct err *err)
 			blob_refused(c, r, err);
 		if (!err->retriable)
 			return -1;
-		asked_us = rc == 0 ? asked_wait_us(c) : 0;
-		wait_us = own_wait_us(failures);
-		if (asked_us > 0)
-			wait_us += asked_us;
+		if (rc == 0)
+			err->retry_after_us = asked_wait_us(c);
+		wait_us = backoff_next_us(&backoff, err->retry_after_us);
 		now = clock_mono_us();
 		if (now + wait_us >= deadline)
 			return -1;

@@ -9,6 +9,7 @@ static void fill(struct err *err, int code, const char *fmt, va_list ap)
 	err->code = code;
 	err->retriable = false;
 	err->fatal = false;
+	err->retry_after_us = 0;
 	vsnprintf(err->text, sizeof(err->text), fmt, ap);
 }
 

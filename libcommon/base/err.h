@@ -3,6 +3,7 @@
 #define WEFT_BASE_ERR_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #define ERR_TEXT_BYTES 512
 #define MUST_CHECK     __attribute__((warn_unused_result))
@@ -10,13 +11,16 @@
 /*
  * code is an errno value (EINVAL for bad input, ENOSPC, EIO, …). retriable: the
  * same call may succeed later without anybody acting. fatal: the object it came
- * from cannot go on and must be closed. text is one line for a person: it names
- * the file, line, key and value that was wrong and what to do about it.
+ * from cannot go on and must be closed. retry_after_us: how long whoever failed
+ * asked to be left alone from then on, 0 when it did not. text is one line for
+ * a person: it names the file, line, key and value that was wrong and what to
+ * do about it.
  */
 struct err {
 	int code;
 	bool retriable;
 	bool fatal;
+	int64_t retry_after_us;
 	char text[ERR_TEXT_BYTES];
 };
 

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/backoff.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "run/conf_rows.h"
@@ -50,9 +51,9 @@ struct publisher {
 	struct handed handed[IN_FLIGHT];
 	uint32_t handed_first, handed_count;
 	struct loop_timer retry;
-	int64_t retry_us;
+	struct backoff backoff;
 	struct loop_timer read_again; /* after the log could not be read */
-	int64_t read_again_us;
+	struct backoff read_backoff;
 };
 
 static const struct eventhub_publisher_conf *conf_of(struct run *run)
@@ -60,26 +61,26 @@ static const struct eventhub_publisher_conf *conf_of(struct run *run)
 	return run_conf(run);
 }
 
-/* The next of two waits, which doubles from the first to the longest. */
-static int64_t longer(struct run *run, int64_t wait_us)
+/* How long to wait; the limits may be others after a reload. */
+static int64_t next_wait_us(struct run *run, struct backoff *backoff,
+			    int64_t asked_us)
 {
-	const struct eventhub_publisher_conf *conf = conf_of(run);
-
-	wait_us = wait_us ? 2 * wait_us : conf->retry_first;
-	return wait_us > conf->retry_max ? conf->retry_max : wait_us;
+	backoff->first_us = conf_of(run)->retry_first;
+	backoff->max_us = conf_of(run)->retry_max;
+	return backoff_next_us(backoff, asked_us);
 }
 
 /* Nothing may come that would make it read again, so a timer does. */
 static void read_later(struct run *run, const struct err *err)
 {
 	struct publisher *state = run_state(run);
+	int64_t wait_us = next_wait_us(run, &state->read_backoff, 0);
 	char quoted[LOG_QUOTE_BYTES];
 
-	state->read_again_us = longer(run, state->read_again_us);
 	log_error("spool_read_failed", "retry_ms=%" PRId64 " error=%s",
-		  state->read_again_us / 1000, log_quote(quoted, err->text));
+		  wait_us / 1000, log_quote(quoted, err->text));
 	loop_timer_set(run_loop(run), &state->read_again,
-		       clock_mono_us() + state->read_again_us);
+		       clock_mono_us() + wait_us);
 }
 
 /* Hands over what the log has, as far as the backend takes it. */
@@ -116,7 +117,7 @@ static void pump(struct run *run)
 	if (rc < 0)
 		read_later(run, &err);
 	else
-		state->read_again_us = 0;
+		backoff_reset(&state->read_backoff);
 }
 
 static void on_readable(void *arg)
@@ -155,7 +156,7 @@ static void on_delivered(void *arg, uint64_t position, const void *saved,
 		state->handed_first = (state->handed_first + 1) % IN_FLIGHT;
 		state->handed_count--;
 	}
-	state->retry_us = 0;
+	backoff_reset(&state->backoff);
 	sink_delivered(state->sink, position, saved, bytes);
 	pump(run);
 }
@@ -186,7 +187,7 @@ static void on_opened(void *arg)
 {
 	struct publisher *state = run_state(arg);
 
-	if (state->retry_us)
+	if (state->backoff.failures)
 		run_status(arg, "");
 }
 
@@ -236,19 +237,19 @@ static void retry_later(struct run *run, const struct err *err)
 {
 	struct publisher *state = run_state(run);
 	struct eventhub_publisher_counters *counters = run_counters(run);
+	int64_t wait_us =
+	    next_wait_us(run, &state->backoff, err->retry_after_us);
 	char quoted[LOG_QUOTE_BYTES], status[ERR_TEXT_BYTES + 64];
 
 	counters->failures++;
 	state->failed_before = true;
-	state->retry_us = longer(run, state->retry_us);
 	log_error("backend_failed", "backend=%s retry_ms=%" PRId64 " error=%s",
-		  state->backend->name, state->retry_us / 1000,
+		  state->backend->name, wait_us / 1000,
 		  log_quote(quoted, err->text));
 	snprintf(status, sizeof(status), "waiting for %s: %s",
 		 state->backend->name, err->text);
 	run_status(run, status);
-	loop_timer_set(run_loop(run), &state->retry,
-		       clock_mono_us() + state->retry_us);
+	loop_timer_set(run_loop(run), &state->retry, clock_mono_us() + wait_us);
 }
 
 static void on_backend_failed(void *arg, const struct err *err)

@@ -98,7 +98,9 @@ static const struct conf_row rows[] = {
     SINK_LOG_ROWS(struct eventhub_publisher_conf),
     {FIELD(retry_first, CONF_DURATION), .min = "1ms", .max = "60s",
      .def = "200ms", .flags = CONF_RELOAD,
-     .doc = "The first wait after a failed delivery; it doubles each time."},
+     .doc =
+	 "The first wait after a failed delivery: a random part of this, then "
+	 "of twice as much each time."},
     {FIELD(retry_max, CONF_DURATION), .min = "100ms", .max = "1h", .def = "30s",
      .flags = CONF_RELOAD,
      .doc = "The longest wait between deliveries that fail."},

@@ -58,17 +58,12 @@ static void disconnect(struct connection *c)
 }
 
 /* The same body goes again later: same events, same ids. */
-static void retry_later(struct connection *c, int64_t wait_us)
+static void retry_later(struct connection *c, int64_t asked_us)
 {
 	c->sender->result.retries++;
-	if (!wait_us) {
-		c->retry_us = c->retry_us ? 2 * c->retry_us : FIRST_RETRY_US;
-		if (c->retry_us > LONGEST_RETRY_US)
-			c->retry_us = LONGEST_RETRY_US;
-		wait_us = c->retry_us;
-	}
 	c->phase = WAITING;
-	c->retry_at_mono_us = clock_mono_us() + wait_us;
+	c->retry_at_mono_us =
+	    clock_mono_us() + backoff_next_us(&c->backoff, asked_us);
 	if (c->io.fd >= 0)
 		loop_io_set(c->sender->loop, &c->io, 0);
 }
@@ -86,7 +81,7 @@ static void on_answer(struct connection *c, const struct answer *answer)
 	}
 	sender_note_answer(s, c, answer);
 	c->events = 0;
-	c->retry_us = 0;
+	backoff_reset(&c->backoff);
 	if (answer->close)
 		disconnect(c);
 	else
@@ -242,6 +237,8 @@ void connection_init(struct connection *c, struct sender *s)
 {
 	c->sender = s;
 	c->io = (struct loop_io){.fd = -1, .fn = on_io, .arg = c};
+	c->backoff = (struct backoff){.first_us = FIRST_RETRY_US,
+				      .max_us = LONGEST_RETRY_US};
 	c->faults = xcalloc(s->plan.batch, sizeof(*c->faults));
 	c->ids = xcalloc(s->plan.batch, sizeof(*c->ids));
 }

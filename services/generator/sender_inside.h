@@ -8,6 +8,7 @@
 
 #include <sys/socket.h>
 
+#include "base/backoff.h"
 #include "base/buf.h"
 #include "services/generator/answer.h"
 #include "services/generator/sender.h"
@@ -28,7 +29,7 @@ struct connection {
 	uint32_t events; /* in the body; 0 = no request */
 	int64_t sent_at_mono_us;
 	int64_t retry_at_mono_us;
-	int64_t retry_us;
+	struct backoff backoff;
 };
 
 struct sender {

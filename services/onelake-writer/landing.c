@@ -11,7 +11,6 @@
 #include "base/durable.h"
 #include "base/failpoint.h"
 #include "base/log.h"
-#include "base/uuid.h"
 #include "lake/store_blob.h"
 #include "services/onelake-writer/landing_inside.h"
 
@@ -56,6 +55,8 @@ int landing_new(struct landing **landing, const struct landing_options *o,
 	l->log_id = xstrdup(o->log_id);
 	l->scratch = xstrdup(o->scratch);
 	l->codec = xstrdup(o->codec);
+	l->backoff = (struct backoff){.first_us = o->retry_first_us,
+				      .max_us = o->retry_max_us};
 	l->budget.limit_bytes = (size_t)o->window_bytes;
 	pthread_mutex_init(&l->lock, NULL);
 	pthread_condattr_init(&monotonic);
@@ -175,6 +176,8 @@ static void note_failure(struct landing *l, const char *what,
 	if (atomic_load(&l->stop))
 		return;
 	l->failures += err->retriable;
+	if (err->retry_after_us > l->asked_us)
+		l->asked_us = err->retry_after_us;
 	log_error("table_failed", "table=%s retriable=%d error=%s", what,
 		  err->retriable, log_quote(quoted, err->text));
 	pthread_mutex_lock(&l->lock);
@@ -282,6 +285,7 @@ static bool try_all(struct landing *l, struct err *fatal)
 	bool sent = false, all = false;
 
 	l->failures = 0;
+	l->asked_us = 0;
 	l->first++;
 	for (size_t i = 0; (lt = nth(l, i)); i++)
 		if (lt != l->letters)
@@ -300,21 +304,12 @@ static bool try_all(struct landing *l, struct err *fatal)
 	return all;
 }
 
-/* A random part of a wait that doubles from try to try. */
-static void wait_for_next(struct landing *l, unsigned tries)
+static void wait_for_next(struct landing *l)
 {
-	int64_t most = l->options.retry_max_us, at;
-	int64_t wait = l->options.retry_first_us;
-	struct uuid random = uuid_new();
-	struct timespec until;
-	uint32_t part;
+	int64_t at =
+	    clock_mono_us() + backoff_next_us(&l->backoff, l->asked_us);
+	struct timespec until = {at / 1000000, at % 1000000 * 1000};
 
-	while (tries-- && wait < most)
-		wait *= 2;
-	memcpy(&part, random.bytes, sizeof(part));
-	at = clock_mono_us() + (int64_t)((double)(wait < most ? wait : most) *
-					 ((double)part / UINT32_MAX));
-	until = (struct timespec){at / 1000000, at % 1000000 * 1000};
 	pthread_mutex_lock(&l->lock);
 	while (!atomic_load(&l->stop) &&
 	       pthread_cond_timedwait(&l->wanted, &l->lock, &until) == 0)
@@ -345,21 +340,22 @@ static int open_duck(struct landing *l, struct err *err)
 int landing_run(struct landing *l, struct job *job, struct err *err)
 {
 	struct err fatal = {0};
-	unsigned tries = 0;
 	bool all = false;
 
 	if (!l->duck && open_duck(l, err) != 0)
 		return -1;
 	landing_split(l, job);
+	backoff_reset(&l->backoff);
 	while (!all && !atomic_load(&l->stop)) {
 		size_t before = count_done(l);
 
 		all = try_all(l, &fatal);
 		if (fatal.code)
 			break;
-		tries = count_done(l) > before ? 0 : tries + 1;
-		if (!all && tries)
-			wait_for_next(l, tries - 1);
+		if (count_done(l) > before)
+			backoff_reset(&l->backoff);
+		else if (!all)
+			wait_for_next(l);
 	}
 	landing_forget(l);
 	if (l->archive)

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/backoff.h"
 #include "services/onelake-writer/archive.h"
 #include "services/onelake-writer/landing.h"
 
@@ -38,6 +39,8 @@ struct landing {
 	size_t line_count;
 	size_t first;	   /* table of a round: another one each time */
 	unsigned failures; /* of a round, of those that pass by themselves */
+	int64_t asked_us;  /* the longest wait that one of them asked for */
+	struct backoff backoff;
 
 	pthread_mutex_t lock; /* guards all below, and changes of tables */
 	pthread_cond_t wanted;
