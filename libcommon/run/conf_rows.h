@@ -42,4 +42,23 @@
 	.cache_bytes = (conf)->cache_size,                                   \
 	.commit_interval_us = (conf)->commit_interval
 
+/*
+ * Of the circuit of each destination (run/breaker.h): int64_t members
+ * circuit_threshold and circuit_cool_down.
+ */
+#define CIRCUIT_ROWS(type)                                                   \
+	{CONF_FIELD(type, circuit_threshold, CONF_INT), .min = "1",          \
+	 .max = "1000", .def = "5",                                          \
+	 .doc =                                                              \
+	     "So many failures in a row open the circuit of a destination: " \
+	     "then nothing is sent there but one probe behind each "         \
+	     "cool-down, until one succeeds."},                              \
+	{                                                                    \
+		CONF_FIELD(type, circuit_cool_down, CONF_DURATION),          \
+		    .min = "10ms", .max = "1h", .def = "5s",                 \
+		    .doc =                                                   \
+			"The first cool-down of a circuit; it doubles with " \
+			"each probe that fails, up to retry_max."            \
+	}
+
 #endif

@@ -103,4 +103,19 @@
 			spool.bad_records, 1,                                  \
 			"Records of the log that could not be read.")
 
+/* Whoever calls destinations has families `circuits` and `circuits_opened`,
+ * with the label destination. */
+#define CIRCUIT_COUNTER_ROWS(type)                                        \
+	{"weft_circuit_state",                                            \
+	 COUNTER_LABELLED_GAUGE,                                          \
+	 offsetof(type, circuits),                                        \
+	 "destination",                                                   \
+	 1,                                                               \
+	 "The circuit of a destination: 0 closed, 1 half-open, 2 open."}, \
+	{                                                                 \
+		"weft_circuit_opened_total", COUNTER_LABELLED,            \
+		    offsetof(type, circuits_opened), "destination", 1,    \
+		    "Times that the circuit of a destination opened."     \
+	}
+
 #endif

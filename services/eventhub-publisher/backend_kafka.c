@@ -266,6 +266,13 @@ static void trouble_is_over(struct kafka_backend *k)
 	k->troubled = false;
 }
 
+static void tell_opened(struct kafka_backend *k)
+{
+	if (!k->told_opened)
+		k->events.opened(k->events.arg);
+	k->told_opened = true;
+}
+
 static void on_failed(void *arg, const struct err *err)
 {
 	fail(arg, err);
@@ -282,8 +289,10 @@ static void on_stats(void *arg, const struct kafka_stats *stats)
 	if (retries > k->retries)
 		k->counters->kafka_retries += retries - k->retries;
 	k->retries = retries;
-	if (stats->brokers_up && !k->in_flight)
-		trouble_is_over(k);
+	if (!stats->brokers_up || k->in_flight)
+		return;
+	trouble_is_over(k);
+	tell_opened(k);
 }
 
 /* ---- open, restart, close ---- */
@@ -360,11 +369,8 @@ static bool on_turn(void *arg)
 	struct kafka_backend *k = arg;
 	uint64_t position = k->restart ? 0 : advance(k);
 
-	if (position && !k->told_opened) {
-		k->told_opened = true;
-		k->events.opened(k->events.arg);
-	}
 	if (position) {
+		tell_opened(k);
 		trouble_is_over(k);
 		FAILPOINT("kafka_delivered");
 		k->events.delivered(k->events.arg, position, NULL, 0);

@@ -8,7 +8,9 @@
  *            for each key; file holds each event of the log exactly once, also
  *            over crashes
  * ON FAILURE of the backend: waits with growing back-off, opens it again from
- *            the last delivered position, and holds the log meanwhile
+ *            the last delivered position, and holds the log meanwhile. When it
+ *            fails again and again its circuit opens: nothing is sent then but
+ *            one batch behind each cool-down, until one is delivered
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -24,6 +26,7 @@
 #include "run/run.h"
 #include "run/sink.h"
 #include "services/eventhub-publisher/backend.h"
+#include "services/eventhub-publisher/circuit.h"
 #include "services/kinds.h"
 
 static const struct backend *const backends[] = {
@@ -50,8 +53,7 @@ struct publisher {
 	uint64_t cursor; /* log position read next */
 	struct handed handed[IN_FLIGHT];
 	uint32_t handed_first, handed_count;
-	struct loop_timer retry;
-	struct backoff backoff;
+	struct circuit circuit;
 	struct loop_timer read_again; /* after the log could not be read */
 	struct backoff read_backoff;
 };
@@ -61,22 +63,16 @@ static const struct eventhub_publisher_conf *conf_of(struct run *run)
 	return run_conf(run);
 }
 
-/* How long to wait; the limits may be others after a reload. */
-static int64_t next_wait_us(struct run *run, struct backoff *backoff,
-			    int64_t asked_us)
-{
-	backoff->first_us = conf_of(run)->retry_first;
-	backoff->max_us = conf_of(run)->retry_max;
-	return backoff_next_us(backoff, asked_us);
-}
-
 /* Nothing may come that would make it read again, so a timer does. */
 static void read_later(struct run *run, const struct err *err)
 {
 	struct publisher *state = run_state(run);
-	int64_t wait_us = next_wait_us(run, &state->read_backoff, 0);
+	int64_t wait_us;
 	char quoted[LOG_QUOTE_BYTES];
 
+	state->read_backoff.first_us = conf_of(run)->retry_first;
+	state->read_backoff.max_us = conf_of(run)->retry_max;
+	wait_us = backoff_next_us(&state->read_backoff, 0);
 	log_error("spool_read_failed", "retry_ms=%" PRId64 " error=%s",
 		  wait_us / 1000, log_quote(quoted, err->text));
 	loop_timer_set(run_loop(run), &state->read_again,
@@ -87,10 +83,12 @@ static void read_later(struct run *run, const struct err *err)
 static void pump(struct run *run)
 {
 	struct publisher *state = run_state(run);
+	bool probing = state->circuit.breaker.state != BREAKER_CLOSED;
+	uint32_t most = probing ? 1 : IN_FLIGHT;
 	struct err err;
 	int rc = 1;
 
-	while (state->handle && state->handed_count < IN_FLIGHT) {
+	while (state->handle && state->handed_count < most) {
 		struct batch *b = NULL;
 		struct handed *h;
 		uint64_t next;
@@ -113,6 +111,8 @@ static void pump(struct run *run)
 			break;
 		state->handed_count++;
 		state->cursor = next;
+		if (probing)
+			circuit_probes(&state->circuit);
 	}
 	if (rc < 0)
 		read_later(run, &err);
@@ -156,7 +156,7 @@ static void on_delivered(void *arg, uint64_t position, const void *saved,
 		state->handed_first = (state->handed_first + 1) % IN_FLIGHT;
 		state->handed_count--;
 	}
-	backoff_reset(&state->backoff);
+	circuit_works(&state->circuit);
 	sink_delivered(state->sink, position, saved, bytes);
 	pump(run);
 }
@@ -165,17 +165,16 @@ static void on_delivered(void *arg, uint64_t position, const void *saved,
 static void on_waiting(void *arg, const struct err *err)
 {
 	struct publisher *state = run_state(arg);
-	char quoted[LOG_QUOTE_BYTES], status[ERR_TEXT_BYTES + 64] = "";
+	char quoted[LOG_QUOTE_BYTES];
 
-	if (err)
-		snprintf(status, sizeof(status), "waiting for %s: %s",
-			 state->backend->name, err->text);
-	run_status(arg, status);
-	if (!err)
+	if (!err) {
 		log_info("backend_works", "backend=%s", state->backend->name);
-	else
-		log_warn("backend_waiting", "backend=%s error=%s",
-			 state->backend->name, log_quote(quoted, err->text));
+		circuit_works(&state->circuit);
+		return;
+	}
+	log_warn("backend_waiting", "backend=%s error=%s", state->backend->name,
+		 log_quote(quoted, err->text));
+	circuit_waits(&state->circuit, err);
 }
 
 static struct contract_set *contracts(void *arg)
@@ -187,8 +186,9 @@ static void on_opened(void *arg)
 {
 	struct publisher *state = run_state(arg);
 
-	if (state->backoff.failures)
-		run_status(arg, "");
+	/* What was handed over will tell more. */
+	if (!state->handed_count)
+		circuit_works(&state->circuit);
 }
 
 static void on_backend_failed(void *arg, const struct err *err);
@@ -233,23 +233,22 @@ static int open_backend(struct run *run, struct err *err)
 	return rc;
 }
 
-static void retry_later(struct run *run, const struct err *err)
+/* It is closed, or was never open. */
+static void backend_failed(struct run *run, const struct err *err)
 {
 	struct publisher *state = run_state(run);
 	struct eventhub_publisher_counters *counters = run_counters(run);
-	int64_t wait_us =
-	    next_wait_us(run, &state->backoff, err->retry_after_us);
-	char quoted[LOG_QUOTE_BYTES], status[ERR_TEXT_BYTES + 64];
+	char quoted[LOG_QUOTE_BYTES];
 
 	counters->failures++;
 	state->failed_before = true;
-	log_error("backend_failed", "backend=%s retry_ms=%" PRId64 " error=%s",
-		  state->backend->name, wait_us / 1000,
-		  log_quote(quoted, err->text));
-	snprintf(status, sizeof(status), "waiting for %s: %s",
-		 state->backend->name, err->text);
-	run_status(run, status);
-	loop_timer_set(run_loop(run), &state->retry, clock_mono_us() + wait_us);
+	circuit_failed(&state->circuit, err, true);
+	log_error(
+	    "backend_failed", "backend=%s retry_ms=%" PRId64 " error=%s",
+	    state->backend->name,
+	    (breaker_next_mono_us(&state->circuit.breaker) - clock_mono_us()) /
+		1000,
+	    log_quote(quoted, err->text));
 }
 
 static void on_backend_failed(void *arg, const struct err *err)
@@ -257,18 +256,31 @@ static void on_backend_failed(void *arg, const struct err *err)
 	struct publisher *state = run_state(arg);
 
 	state->backend->close(&state->handle);
-	retry_later(arg, err);
+	backend_failed(arg, err);
 }
 
-static void on_retry(void *arg)
+/* The backend is to be looked after: closed, or opened again. */
+static void on_circuit(void *arg)
 {
+	struct run *run = arg;
+	struct publisher *state = run_state(run);
+	struct breaker *breaker = &state->circuit.breaker;
 	struct err err;
 
-	if (open_backend(arg, &err) != 0) {
-		retry_later(arg, &err);
+	if (state->handle &&
+	    circuit_lasts(&state->circuit, state->handed_count > 0))
+		state->backend->close(&state->handle);
+	if (state->handle)
+		return;
+	if (!breaker_allows(breaker, clock_mono_us())) {
+		loop_timer_set(run_loop(run), &state->circuit.timer,
+			       breaker_next_mono_us(breaker));
 		return;
 	}
-	pump(arg);
+	if (open_backend(run, &err) != 0)
+		backend_failed(run, &err);
+	else
+		pump(run);
 }
 
 static int init(struct run *run, struct err *err)
@@ -287,8 +299,10 @@ static int init(struct run *run, struct err *err)
 	};
 
 	state->backend = backends[conf->backend];
+	circuit_init(&state->circuit, run, state->backend->name, on_circuit);
 	counters->failed = counter_family_new("sink_type,error_type");
-	state->retry = (struct loop_timer){.fn = on_retry, .arg = run};
+	counters->circuits = counter_family_new("destination");
+	counters->circuits_opened = counter_family_new("destination");
 	state->read_again = (struct loop_timer){.fn = on_readable, .arg = run};
 	if (sink_open(&state->sink, run, &options, &events, err) != 0)
 		return -1;
@@ -296,7 +310,7 @@ static int init(struct run *run, struct err *err)
 	if (open_backend(run, err) != 0) {
 		if (err->code == EINVAL) /* a key is wrong */
 			return -1;
-		retry_later(run, err);
+		backend_failed(run, err);
 	}
 	run_ready(run);
 	pump(run);
@@ -313,6 +327,8 @@ static void stats(struct run *run)
 		buffered +=
 		    state->handed[(state->handed_first + i) % IN_FLIGHT].events;
 	counters->buffered[conf_of(run)->backend] = buffered;
+	breaker_export(&state->circuit.breaker, counters->circuits,
+		       counters->circuits_opened);
 	sink_get_stats(state->sink, &counters->spool, &counters->bus);
 	counters->backlog_bytes =
 	    (int64_t)(counters->spool.end - counters->spool.first);
@@ -338,6 +354,8 @@ static void fini(struct run *run)
 		state->backend->close(&state->handle);
 	sink_close(&state->sink);
 	counter_family_free(&counters->failed);
+	counter_family_free(&counters->circuits);
+	counter_family_free(&counters->circuits_opened);
 }
 
 static const struct service eventhub_publisher = {

@@ -104,6 +104,7 @@ static const struct conf_row rows[] = {
     {FIELD(retry_max, CONF_DURATION), .min = "100ms", .max = "1h", .def = "30s",
      .flags = CONF_RELOAD,
      .doc = "The longest wait between deliveries that fail."},
+    CIRCUIT_ROWS(struct eventhub_publisher_conf),
 };
 
 /* ---- what rows cannot say by themselves ---- */
@@ -252,6 +253,7 @@ static const struct counter_row counters[] = {
      "Mean time for which Kafka held back a request over the last seconds."},
     {"weft_kafka_retries_total", COUNTER_TOTAL, COUNTER(kafka_retries), "", 1,
      "Requests to Kafka that were sent again."},
+    CIRCUIT_COUNTER_ROWS(struct eventhub_publisher_counters),
     BUS_IN_ROWS(struct eventhub_publisher_counters),
     BUS_ORDER_ROWS(struct eventhub_publisher_counters),
     LOG_ROWS(struct eventhub_publisher_counters),

@@ -52,6 +52,8 @@ struct eventhub_publisher_conf {
 	int64_t commit_interval;
 	int64_t retry_first;
 	int64_t retry_max;
+	int64_t circuit_threshold;
+	int64_t circuit_cool_down;
 };
 
 struct eventhub_publisher_counters {
@@ -64,6 +66,7 @@ struct eventhub_publisher_counters {
 	uint64_t failures;
 	struct counter_family *failed; /* sink_type, error_type: of events */
 	uint64_t dead_letters;
+	struct counter_family *circuits, *circuits_opened;
 	int64_t kafka_brokers_up;
 	int64_t kafka_round_trip_us;
 	int64_t kafka_throttled_us;

@@ -99,6 +99,15 @@ void registry_each_process(struct registry *r,
 bool registry_value(const struct registry_process *p, const char *family,
 		    double *value);
 
+/*
+ * Calls fn for each series of a gauge family that p reported in its last
+ * message, with the labels that it gave (as text, without braces), in no order.
+ */
+void registry_each_value(const struct registry_process *p, const char *family,
+			 void (*fn)(void *arg, const char *labels,
+				    double value),
+			 void *arg);
+
 void registry_get_counts(const struct registry *r,
 			 struct registry_counts *counts);
 

@@ -200,6 +200,19 @@ bool registry_value(const struct registry_process *p, const char *family,
 	return any;
 }
 
+void registry_each_value(const struct registry_process *p, const char *family,
+			 void (*fn)(void *arg, const char *labels,
+				    double value),
+			 void *arg)
+{
+	const struct process *of = (const struct process *)(const void *)p;
+
+	for (const struct cell *c = of->cells; c; c = c->next_in_process)
+		if (strcmp(c->series->family->name, family) == 0 &&
+		    !c->series->suffix[0] && c->message == of->messages)
+			fn(arg, c->labels, c->now);
+}
+
 void registry_get_counts(const struct registry *r,
 			 struct registry_counts *counts)
 {

@@ -2,11 +2,13 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "proto/stats.h"
 #include "services/metrics/exposition.h"
 
 #define NOTES 16 /* more than messages in the window */
@@ -154,6 +156,72 @@ static void put(struct buf *out, const char *member, double value)
 		buf_text(out, "null");
 }
 
+/* The value of the label `name`, cut; "" when it is not there, or has what
+ * would have to be quoted. */
+static void find_label(const char *labels, const char *wanted, char *text,
+		       size_t size)
+{
+	const char *name, *value;
+	size_t name_bytes, value_bytes;
+
+	*text = '\0';
+	while (
+	    stats_next_label(&labels, &name, &name_bytes, &value, &value_bytes))
+		if (name_bytes == strlen(wanted) &&
+		    memcmp(name, wanted, name_bytes) == 0)
+			snprintf(text, size, "%.*s", (int)value_bytes, value);
+	for (const char *at = text; *at; at++)
+		if (*at < ' ' || *at > '~' || *at == '"' || *at == '\\')
+			*text = '\0';
+}
+
+struct list {
+	struct buf *out;
+	bool first;
+};
+
+/* As run/breaker.h numbers them. */
+static void write_circuit(void *arg, const char *labels, double value)
+{
+	static const char *const names[] = {"closed", "half-open", "open"};
+	struct list *list = arg;
+	char destination[128];
+
+	find_label(labels, "destination", destination, sizeof(destination));
+	if (!*destination || value < 0 || value > 2)
+		return;
+	buf_printf(list->out, "%s{\"destination\":\"%s\",\"state\":\"%s\"}",
+		   list->first ? "" : ",", destination, names[(int)value]);
+	list->first = false;
+}
+
+static void write_side_log(void *arg, const char *labels, double value)
+{
+	struct list *list = arg;
+	char table[128];
+
+	find_label(labels, "table", table, sizeof(table));
+	if (!*table || value <= 0)
+		return;
+	buf_printf(list->out,
+		   "%s{\"table\":\"%s\",\"bytes\":", list->first ? "" : ",",
+		   table);
+	exposition_put_value(list->out, value);
+	buf_char(list->out, '}');
+	list->first = false;
+}
+
+static void put_list(struct buf *out, const char *member,
+		     const struct registry_process *p, const char *family,
+		     void (*fn)(void *arg, const char *labels, double value))
+{
+	struct list list = {out, true};
+
+	buf_printf(out, ",\"%s\":[", member);
+	registry_each_value(p, family, fn, &list);
+	buf_char(out, ']');
+}
+
 struct writer {
 	struct status *status;
 	struct buf *out;
@@ -186,6 +254,8 @@ static void write_process(void *arg, const struct registry_process *p)
 	for (size_t i = 0; i < sizeof(gauges) / sizeof(gauges[0]); i++)
 		put(w->out, gauges[i].member, value_of(p, gauges[i].families));
 	put(w->out, "cpu", rate(h, CPU));
+	put_list(w->out, "circuits", p, "weft_circuit_state", write_circuit);
+	put_list(w->out, "side_logs", p, "weft_side_log_bytes", write_side_log);
 	buf_char(w->out, '}');
 }
 

@@ -195,6 +195,40 @@ static void print_scaled(const cJSON *list)
 		       (int)control_number(one, "configured", 0));
 }
 
+/* Destinations that are not called now, and what waits for them. */
+static void print_troubles(const cJSON *list, const cJSON *snapshot)
+{
+	const cJSON *process, *one;
+	char bytes[CELL_BYTES];
+	bool any = false;
+
+	cJSON_ArrayForEach (process, list) {
+		const char *service = control_text(process, "service");
+		int i = (int)control_number(process, "instance", 0);
+		const cJSON *numbers = stats_of(snapshot, service, i);
+
+		cJSON_ArrayForEach (one,
+				    cJSON_GetObjectItem(numbers, "circuits")) {
+			if (strcmp(control_text(one, "state"), "closed") == 0)
+				continue;
+			printf("%s%s.%d: the circuit of %s is %s\n",
+			       any ? "" : "\n", service, i,
+			       control_text(one, "destination"),
+			       control_text(one, "state"));
+			any = true;
+		}
+		cJSON_ArrayForEach (one,
+				    cJSON_GetObjectItem(numbers, "side_logs")) {
+			put_bytes(bytes, control_number(one, "bytes", 0));
+			printf("%s%s.%d: table %s is set aside, its side log "
+			       "holds %s\n",
+			       any ? "" : "\n", service, i,
+			       control_text(one, "table"), bytes);
+			any = true;
+		}
+	}
+}
+
 /* For programs: each process with its numbers, null where there are none. */
 static void join(cJSON *list, const cJSON *snapshot)
 {
@@ -249,6 +283,7 @@ int cmd_status(int argc, char **argv)
 	} else {
 		print_head(status);
 		print_table(list, snapshot);
+		print_troubles(list, snapshot);
 		print_scaled(cJSON_GetObjectItem(status, "scaled"));
 	}
 	cJSON_Delete(snapshot);

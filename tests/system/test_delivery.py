@@ -473,15 +473,17 @@ def test_no_2xx_without_the_directory_sync(pipeline, disk, fault):
 
 
 def test_an_unreadable_log_is_read_again_without_a_push(pipeline):
-    pipeline.sections["eventhub-publisher"] |= {"cache_size": "0",
-                                                "retry_max": "500ms"}
+    # Nothing is to be read, and the file left open, before it is spoilt.
+    pipeline.sections["eventhub-publisher"] |= {
+        "cache_size": "0", "retry_max": "4s", "circuit_threshold": 1,
+        "circuit_cool_down": "4s"}
     pipeline.out_dir.write_text("a file where the directory belongs")
     pipeline.start()
     post(pipeline, {"event_type": "product.viewed"})
     log = pipeline.state_dir / "eventhub-publisher.0" / "log"
     segment = wait_for(lambda: next(iter(log.glob("*.log")), None))
     post(pipeline, {"event_type": "product.viewed"})
-    wait_for(lambda: "waiting for file: " in
+    wait_for(lambda: "waiting for file (circuit open): " in
              pipeline.process("eventhub-publisher.0")["status"])
     # What comes later would be delivered from memory.
     wait_for(lambda: len(pipeline.ctl("spool", "show", "eventhub-publisher.0")

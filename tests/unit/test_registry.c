@@ -492,14 +492,17 @@ static void test_status_golden(void **state)
 	    "\"heard_ms_ago\":4000,\"events_in\":8,\"events_in_per_s\":null,"
 	    "\"events_out\":null,\"events_out_per_s\":null,\"log_bytes\":7,"
 	    "\"log_age_s\":0.25,\"unacked_batches\":2,\"unacked_bytes\":null,"
-	    "\"lag_events\":null,\"rss_bytes\":1024,\"cpu\":null},"
+	    "\"lag_events\":null,\"rss_bytes\":1024,\"cpu\":null,"
+	    "\"circuits\":[{\"destination\":\"lake/orders\","
+	    "\"state\":\"open\"}],"
+	    "\"side_logs\":[{\"table\":\"orders\",\"bytes\":512}]},"
 	    "{\"service\":\"transformer\",\"instance\":0,\"pid\":1,"
 	    "\"started_at\":\"1970-01-01T00:00:00.000001Z\","
 	    "\"heard_ms_ago\":9000,\"events_in\":1,\"events_in_per_s\":null,"
 	    "\"events_out\":2,\"events_out_per_s\":null,\"log_bytes\":null,"
 	    "\"log_age_s\":null,\"unacked_batches\":null,"
 	    "\"unacked_bytes\":null,\"lag_events\":null,\"rss_bytes\":null,"
-	    "\"cpu\":null}]}\n";
+	    "\"cpu\":null,\"circuits\":[],\"side_logs\":[]}]}\n";
 	struct registry *r = registry_new();
 	struct status *status = status_new();
 	struct sender s = {0};
@@ -513,6 +516,14 @@ static void test_status_golden(void **state)
 	sample(&s, "business_telemetry_events_received_total", STATS_COUNTER,
 	       "source=\"b\"", 5);
 	sample(&s, "weft_spool_disk_bytes", STATS_GAUGE, "", 99);
+	sample(&s, "weft_circuit_state", STATS_GAUGE,
+	       "destination=\"lake/orders\"", 2);
+	/* What could not stand in JSON as it is, and what is no state. */
+	sample(&s, "weft_circuit_state", STATS_GAUGE, "destination=\"a\\\"b\"",
+	       1);
+	sample(&s, "weft_circuit_state", STATS_GAUGE, "destination=\"c\"", 3);
+	sample(&s, "weft_side_log_bytes", STATS_GAUGE, "table=\"orders\"", 512);
+	sample(&s, "weft_side_log_bytes", STATS_GAUGE, "table=\"empty\"", 0);
 	sample(&s, "weft_spool_backlog_bytes", STATS_GAUGE, "", 7);
 	sample(&s, "weft_spool_oldest_seconds", STATS_GAUGE, "", 0.25);
 	sample(&s, "weft_bus_unacked_batches", STATS_GAUGE, "", 2);
