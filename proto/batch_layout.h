@@ -1,4 +1,5 @@
-/* The batch's wire layout, for proto/batch*.c only. See proto/batch.md. */
+/* The batch's wire layout, for proto/batch*.c and what names streams. See
+ * proto/batch.md. */
 #ifndef WEFT_PROTO_BATCH_LAYOUT_H
 #define WEFT_PROTO_BATCH_LAYOUT_H
 

@@ -23,6 +23,7 @@
 #include "base/loop.h"
 #include "base/uuid.h"
 #include "proto/batch.h"
+#include "proto/refusal.h"
 #include "proto/state.h"
 
 #define BUS_MAX_PEERS 64
@@ -133,6 +134,12 @@ void bus_source_kick(struct bus_source *s);
  */
 int bus_source_set_peers(struct bus_source *s, const struct bus_endpoint *peers,
 			 uint32_t count, struct err *err) MUST_CHECK;
+
+/*
+ * The streams of which some sink wants no more for now (borrowed until the next
+ * turn of the loop).
+ */
+const struct refusal *bus_source_refused(const struct bus_source *s);
 
 /* True when everything that was read is acked. */
 bool bus_source_idle(const struct bus_source *s);
@@ -252,6 +259,12 @@ void bus_sink_resume(struct bus_sink *s);
  * was accepted further but is not on disk yet must not be remembered as such.
  */
 void bus_sink_save(const struct bus_sink *s, struct buf *out);
+
+/*
+ * Tells sources that events of these streams (copied) had better not come for
+ * now, until it is called with others, or none. What comes is accepted as ever.
+ */
+void bus_sink_refuse(struct bus_sink *s, const struct refusal *streams);
 
 void bus_sink_get_stats(const struct bus_sink *s, struct bus_stats *stats);
 

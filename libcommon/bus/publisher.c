@@ -1,6 +1,7 @@
 #include "bus/publisher.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/failpoint.h"
@@ -22,7 +23,7 @@ static void tick(void *arg)
 
 	p->state.generation += p->bad;
 	p->bad = false;
-	p->changed = p->ticked = true;
+	p->changed = p->ticked = p->tell = true;
 	loop_timer_set(loop, &p->tick,
 		       loop_now_mono_us(loop) + STATE_REPEAT_US);
 }
@@ -65,6 +66,27 @@ void publisher_refused(struct publisher *p)
 	p->bad = true;
 }
 
+void publisher_refuse(struct publisher *p, const struct refusal *refusal)
+{
+	if (memcmp(&p->refusal, refusal, sizeof(*refusal)) == 0)
+		return;
+	p->refusal = *refusal;
+	p->changed = p->tell = true;
+}
+
+/* None is said once; a listener that missed it hears it no more, and forgets.
+ */
+static void tell_refusal(struct publisher *p)
+{
+	p->tell = false;
+	if (!p->refusal.count && !p->refuses)
+		return;
+	p->refuses = p->refusal.count > 0;
+	buf_clear(&p->frame);
+	refusal_encode(&p->refusal, &p->frame);
+	wire_send_frame(&p->socket, p->frame.data, p->frame.used);
+}
+
 static void publish(struct publisher *p)
 {
 	p->fill(p->arg, &p->state);
@@ -73,6 +95,8 @@ static void publish(struct publisher *p)
 	FAILPOINT("state_before_publish");
 	wire_send_frame(&p->socket, p->frame.data, p->frame.used);
 	p->changed = false;
+	if (p->tell)
+		tell_refusal(p);
 }
 
 void publisher_turn(struct publisher *p)

@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "bus/socket.h"
+#include "proto/refusal.h"
 #include "proto/state.h"
 
 struct publisher {
@@ -22,6 +23,9 @@ struct publisher {
 	bool bad;    /* something was refused since the last tick */
 	bool ticked; /* for its owner, who clears it */
 	int64_t published_mono_us;
+	struct refusal refusal; /* told at each tick, and when it changes */
+	bool refuses;		/* the last one told was not empty */
+	bool tell;
 	struct buf frame;
 	void (*fill)(void *arg, struct state *state);
 	void *arg;
@@ -46,6 +50,9 @@ void publisher_lost(struct publisher *p);
  * but rubbish makes four resends a second and no more.
  */
 void publisher_refused(struct publisher *p);
+
+/* The streams that are refused from now on (copied). */
+void publisher_refuse(struct publisher *p, const struct refusal *refusal);
 
 /* At the end of each turn of its owner. */
 void publisher_turn(struct publisher *p);

@@ -19,15 +19,35 @@ static void lost(struct bus_relay *r)
 	r->stats.evidence++;
 }
 
+/* Passes on what any sink refuses. */
+static void refuse(struct bus_relay *r, int64_t now_mono_us)
+{
+	struct refusal all = {0};
+
+	for (uint32_t i = 0; i < r->out_count; i++) {
+		refused_expire(&r->outs[i]->refused, now_mono_us,
+			       r->silence_us);
+		refused_join(&r->outs[i]->refused, &all);
+	}
+	publisher_refuse(&r->publisher, &all);
+}
+
 static void hear(struct bus_relay *r, struct out *o, const zmq_msg_t *msg)
 {
 	zmq_msg_t *m = (zmq_msg_t *)(uintptr_t)msg;
 	char q[LOG_QUOTE_BYTES];
 	struct state state;
 	struct err err;
+	int rc = refused_hear(&o->refused, m, clock_mono_us(), &err);
 
-	if (state_decode(zmq_msg_data(m), zmq_msg_size(m), &state, &r->decoded,
-			 &err) != 0) {
+	if (rc == 0)
+		rc = state_decode(zmq_msg_data(m), zmq_msg_size(m), &state,
+				  &r->decoded, &err);
+	else if (rc > 0)
+		refuse(r, clock_mono_us());
+	if (rc > 0)
+		return;
+	if (rc != 0) {
 		r->stats.refused++;
 		log_warn("state_refused", "name=%s peer=%s error=%s", r->name,
 			 o->at.state, log_quote(q, err.text));
@@ -114,8 +134,10 @@ static bool turn(void *arg)
 
 	for (uint32_t i = 0; i < r->out_count; i++)
 		listen_to(r, r->outs[i]);
-	if (r->publisher.ticked)
+	if (r->publisher.ticked) {
+		refuse(r, clock_mono_us());
 		check_silence(r, clock_mono_us());
+	}
 	for (int n = 0; n < BATCHES_A_TURN && more; n++)
 		more = relay_step(r);
 	publisher_turn(&r->publisher);

@@ -12,6 +12,7 @@
 #include "bus/bus.h"
 #include "bus/outs.h"
 #include "bus/publisher.h"
+#include "bus/refused.h"
 #include "bus/socket.h"
 
 /* One sink instance. */
@@ -19,6 +20,7 @@ struct out {
 	struct bus_endpoint at;
 	struct bus_socket push, sub;
 	struct out_view view;
+	struct refused refused;
 	uint64_t drops;	 /* of push, as noted */
 	bool references; /* it takes batches by reference */
 	struct batch *pending;

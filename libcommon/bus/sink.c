@@ -292,6 +292,11 @@ void bus_sink_save(const struct bus_sink *s, struct buf *out)
 	lanes_save(s->lanes, out);
 }
 
+void bus_sink_refuse(struct bus_sink *s, const struct refusal *streams)
+{
+	publisher_refuse(&s->publisher, streams);
+}
+
 void bus_sink_get_stats(const struct bus_sink *s, struct bus_stats *stats)
 {
 	*stats = s->stats;

@@ -106,6 +106,18 @@ static void lose(struct peer *p)
 	p->heard = false;
 }
 
+static void join_refused(struct bus_source *s)
+{
+	s->refused = (struct refusal){0};
+	for (uint32_t i = 0; i < s->peer_count; i++)
+		refused_join(&s->peers[i]->refused, &s->refused);
+}
+
+const struct refusal *bus_source_refused(const struct bus_source *s)
+{
+	return &s->refused;
+}
+
 static void listen_to(struct bus_source *s, uint32_t i)
 {
 	struct peer *p = s->peers[i];
@@ -120,6 +132,13 @@ static void listen_to(struct bus_source *s, uint32_t i)
 		if (rc < 0)
 			err_set(&err, EINVAL, "a state has one frame");
 		else
+			rc = refused_hear(&p->refused, &msg, clock_mono_us(),
+					  &err);
+		if (rc > 0) {
+			join_refused(s);
+			continue;
+		}
+		if (rc == 0)
 			rc =
 			    state_decode(zmq_msg_data(&msg), zmq_msg_size(&msg),
 					 &state, &s->decoded, &err);
@@ -151,6 +170,7 @@ static void check_silence(struct bus_source *s, int64_t now_mono_us)
 	for (uint32_t i = 0; i < s->peer_count; i++) {
 		struct peer *p = s->peers[i];
 
+		refused_expire(&p->refused, now_mono_us, s->silence_us);
 		/* While this process stood still it could hear nobody. */
 		if (pause_us > STATE_REPEAT_US)
 			p->heard_mono_us += pause_us;
@@ -160,6 +180,7 @@ static void check_silence(struct bus_source *s, int64_t now_mono_us)
 		log_warn("transformer_silent", "peer=%s", p->at.state);
 		lose(p);
 	}
+	join_refused(s);
 }
 
 void source_hear(struct bus_source *s)

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "bus/bus.h"
+#include "bus/refused.h"
 #include "bus/socket.h"
 #include "bus/window.h"
 
@@ -27,6 +28,7 @@ struct peer {
 	bool based; /* in this epoch its history is to stay `base` */
 	uint64_t base;
 	struct batch *piece; /* the newest of its lane, if it was not sent */
+	struct refused refused;
 };
 
 /* The transformers that are to take over when nothing is in flight. */
@@ -63,6 +65,7 @@ struct bus_source {
 	bool ticked;
 	int64_t tick_mono_us;
 	struct state_lane *decoded; /* scratch */
+	struct refusal refused;	    /* by any sink */
 	struct bus_stats stats;
 };
 

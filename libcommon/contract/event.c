@@ -126,6 +126,21 @@ static bool flatten_data(struct intake *in)
 	return true;
 }
 
+/* Whether events of its stream may come in now. */
+static bool is_taken(struct intake_run *run)
+{
+	const struct refusal *refused = run->request->refused;
+	const char *name = run->in->event.model->pub.name;
+
+	if (!refused || !refused->count ||
+	    !refusal_has(refused, name, strlen(name)))
+		return true;
+	return finding_set(&run->in->finding, INTAKE_STREAM_FULL, "event_type",
+			   "events of stream \"%s\" cannot be taken now; send "
+			   "it again later",
+			   name);
+}
+
 static bool find_contract(struct intake_run *run)
 {
 	struct intake *in = run->in;
@@ -145,7 +160,7 @@ static bool find_contract(struct intake_run *run)
 				       j->member_count - e->first);
 	}
 	if (e->model)
-		return true;
+		return is_taken(run);
 	if (!e->type.bytes)
 		return finding_set(&in->finding, INTAKE_MISSING_FIELD,
 				   "event_type", "the event has no event_type");

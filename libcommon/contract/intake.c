@@ -26,6 +26,7 @@ static const char *const code_names[] = {
     [INTAKE_BAD_ENVELOPE] = "bad_envelope",
     [INTAKE_MASKED] = "masked",
     [INTAKE_NOT_A_ROW] = "not_a_row",
+    [INTAKE_STREAM_FULL] = "stream_full",
 };
 
 const char *intake_code_name(enum intake_code code)
@@ -78,6 +79,7 @@ static void refuse(struct intake_run *run)
 	struct intake_error *e;
 
 	r->rejected++;
+	r->held += f->code == INTAKE_STREAM_FULL;
 	observe(run, NULL, f->code);
 	if (r->error_count == INTAKE_MAX_ERRORS)
 		return;
@@ -274,6 +276,7 @@ void intake_body(struct intake *in, struct contract_set *set,
 	};
 
 	result->accepted = result->rejected = result->error_count = 0;
+	result->held = 0;
 	result->malformed = false;
 	result->malformed_at = 0;
 	result->malformed_text[0] = result->first_id[0] = '\0';

@@ -16,6 +16,7 @@
 #include "contract/contract.h"
 #include "contract/mapper.h"
 #include "proto/batch.h"
+#include "proto/refusal.h"
 
 /* Parser memory and scratch of one thread. */
 struct intake;
@@ -53,6 +54,7 @@ enum intake_code {
 	INTAKE_BAD_ENVELOPE,  /* bad_envelope (CloudEvents attributes) */
 	INTAKE_MASKED,	      /* masked: of a replay, its value is not known */
 	INTAKE_NOT_A_ROW,     /* not_a_row: of a replay, no table takes it */
+	INTAKE_STREAM_FULL,   /* stream_full: well, but not now */
 };
 const char *intake_code_name(enum intake_code code);
 
@@ -97,6 +99,8 @@ struct intake_request {
 	 * contract asks for. NULL: nothing was.
 	 */
 	const char *masked;
+	/* Events of these streams are refused for now; NULL: none. */
+	const struct refusal *refused;
 	/* Default for event_source, or NULL: UTF-8 without quotes, backslashes
 	 * and control characters; any other counts as NULL. */
 	const char *source;
@@ -109,6 +113,7 @@ struct intake_request {
 struct intake_result {
 	uint32_t accepted;
 	uint32_t rejected;
+	uint32_t held; /* … of these, for now alone: stream_full */
 	/* The whole body is unusable: nothing was accepted. */
 	bool malformed;
 	size_t malformed_at; /* byte offset in the body */

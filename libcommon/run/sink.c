@@ -342,6 +342,11 @@ void sink_delivered(struct sink *s, uint64_t position, const void *state,
 	bus_sink_resume(s->bus);
 }
 
+void sink_refuse(struct sink *s, const struct refusal *streams)
+{
+	bus_sink_refuse(s->bus, streams);
+}
+
 bool sink_idle(const struct sink *s)
 {
 	struct spool_stats stats;

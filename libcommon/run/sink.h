@@ -62,6 +62,9 @@ int sink_read_record(struct sink *s, struct spool_record *record,
 void sink_delivered(struct sink *s, uint64_t position, const void *state,
 		    size_t bytes);
 
+/* As bus_sink_refuse(). */
+void sink_refuse(struct sink *s, const struct refusal *streams);
+
 /* True when all that was accepted is delivered. */
 bool sink_idle(const struct sink *s);
 

@@ -371,6 +371,11 @@ bool source_has_room(const struct source *s, size_t bytes)
 	return spool_has_room(s->spool, bytes);
 }
 
+const struct refusal *source_refused(const struct source *s)
+{
+	return bus_source_refused(s->bus);
+}
+
 bool source_idle(const struct source *s)
 {
 	struct spool_stats stats;

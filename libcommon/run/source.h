@@ -55,6 +55,9 @@ int source_append(struct source *s, struct batch *b, uint64_t *position,
 		  struct err *err) MUST_CHECK;
 bool source_has_room(const struct source *s, size_t bytes);
 
+/* As bus_source_refused(): events of these streams had better not come in. */
+const struct refusal *source_refused(const struct source *s);
+
 /* True when nothing is unacked: all that was appended is in every sink. */
 bool source_idle(const struct source *s);
 

@@ -161,7 +161,8 @@ static const struct answer post_answers[] = {
      "Error"},
     {"503",
      "Nothing can be accepted now; see Retry-After. With code "
-     "not_durable the events may or may not be stored.",
+     "not_durable the events may or may not be stored, with stream_full "
+     "events of other streams are taken.",
      "Error"},
 };
 

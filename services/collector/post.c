@@ -275,6 +275,7 @@ static void take_events(struct collector *c, struct http_request *r,
 	    .max_events = (uint32_t)collector_conf(c)->max_events,
 	    .now_us = collector_turn(c)->now_us,
 	    .map = collector_conf(c)->map == MAP_AT_COLLECTOR,
+	    .refused = source_refused(c->source),
 	    .source = key ? key_name(key) : NULL,
 	};
 
@@ -346,6 +347,8 @@ static void post(struct collector *c, struct http_request *r,
 	      shape->form == INTAKE_CLOUDEVENT;
 	buf_clear(&c->reply);
 	status = reply_result(&c->result, one, &c->reply);
+	if (c->result.held)
+		http_add_header(r, "Retry-After", "5");
 	if (c->result.accepted)
 		group_wait(c->group, r, status, &c->reply,
 			   loop_now_mono_us(run_loop(c->run)));

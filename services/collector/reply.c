@@ -80,6 +80,8 @@ static unsigned status_of(const struct intake_result *result, bool one)
 
 	if (result->accepted)
 		return 202;
+	if (result->held)
+		return 503;
 	if (result->rejected &&
 	    (code == INTAKE_TOO_MANY || (one && code == INTAKE_TOO_LARGE)))
 		return 413;

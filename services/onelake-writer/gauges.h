@@ -3,6 +3,7 @@
 #define WEFT_SERVICES_ONELAKE_WRITER_GAUGES_H
 
 #include "services/onelake-writer/landing.h"
+#include "services/onelake-writer/side.h"
 #include "services/onelake-writer/tables.h"
 
 /* Counts the events of a job that has landed just now. */
@@ -12,5 +13,9 @@ void gauges_landed(struct onelake_writer_counters *counters,
 /* Takes over what is counted of the lake. */
 void gauges_count(struct onelake_writer_counters *counters,
 		  struct landing *landing);
+
+/* Takes over what waits in side logs. */
+void gauges_count_sides(struct onelake_writer_counters *counters,
+			const struct sides *sides);
 
 #endif

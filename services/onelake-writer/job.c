@@ -1,6 +1,7 @@
 #include "services/onelake-writer/job.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -20,7 +21,14 @@ void job_free(struct job **job)
 		batch_unref(&j->batches[i].batch);
 		contract_set_unref(&j->batches[i].set);
 	}
+	for (size_t i = 0; i < j->moved_count; i++)
+		batch_unref(&j->moved[i].batch);
+	for (size_t i = 0; i < j->aside_count; i++)
+		free(j->aside[i]);
 	free(j->batches);
+	free(j->moved);
+	free(j->aside);
+	free(j->side);
 	free(j);
 	*job = NULL;
 }
@@ -48,6 +56,27 @@ void job_add(struct job *job, const struct spool_record *record,
 	job->end = record->next;
 	job->bytes += batch_bytes(record->batch);
 	job->events += header->events;
+}
+
+const char *job_set_aside(struct job *job, const char *table)
+{
+	for (size_t i = 0; i < job->aside_count; i++)
+		if (strcmp(job->aside[i], table) == 0)
+			return job->aside[i];
+	job->aside = xreallocarray(job->aside, job->aside_count + 1,
+				   sizeof(*job->aside));
+	return job->aside[job->aside_count++] = xstrdup(table);
+}
+
+void job_move(struct job *job, const char *table, struct batch **batch)
+{
+	if (job->moved_count == job->moved_room) {
+		job->moved_room = job->moved_room ? 2 * job->moved_room : 64;
+		job->moved = xreallocarray(job->moved, job->moved_room,
+					   sizeof(*job->moved));
+	}
+	job->moved[job->moved_count++] = (struct job_moved){table, *batch};
+	*batch = NULL;
 }
 
 const struct job_batch *job_find(const struct job *job, uint64_t position)

@@ -11,6 +11,7 @@
 
 #include "conf/conf.h"
 #include "lake/table.h"
+#include "run/breaker.h"
 #include "services/onelake-writer/job.h"
 
 struct landing;
@@ -29,7 +30,9 @@ struct landing_options {
 	int64_t cache_bytes;
 	int64_t checkpoint_interval;
 	int64_t retry_first_us, retry_max_us;
-	bool archive; /* keep all events as they were mapped, too */
+	int64_t cool_down_us; /* of circuits; the first */
+	unsigned threshold;   /* failures in a row that open one */
+	bool archive;	      /* keep all events as they were mapped, too */
 	/* Worker thread: landing_get_stats() has something new to tell. */
 	void (*changed)(void *arg);
 	void *arg;
@@ -52,6 +55,10 @@ void landing_free(struct landing **l);
 /*
  * Returns 0 when all events of the job are in their tables, however long that
  * takes; 1 when it was stopped before. -1 with *err: it cannot go on at all.
+ * A job of the main log: a table whose circuit opens is set aside, and its
+ * events, as those of tables that were so before, are in job->moved instead. A
+ * job of a side log is tried once: 1 as well when it is to be tried again from
+ * job->retry_at_mono_us on.
  */
 int landing_run(struct landing *l, struct job *job, struct err *err) MUST_CHECK;
 
@@ -64,5 +71,9 @@ void landing_get_stats(struct landing *l, struct landing_stats *stats);
 void landing_each_table(struct landing *l,
 			void (*fn)(void *arg, const char *table, uint64_t rows),
 			void *arg);
+/* Calls fn for each circuit, that of the store and each table's. Any thread. */
+void landing_each_circuit(struct landing *l,
+			  void (*fn)(void *arg, const struct breaker *b),
+			  void *arg);
 
 #endif

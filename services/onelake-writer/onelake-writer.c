@@ -9,8 +9,10 @@
  * GUARANTEE  what was acked is in its table once, also over crashes, lost
  *            answers and events that were sent again
  * ON FAILURE of a table: it is tried again, with growing back-off, while the
- *            others go on; the log holds. An event that cannot become a row
- *            becomes a dead letter
+ *            others go on; when it fails again and again its events are moved
+ *            to a side log, and land from there when it works again. Of the
+ *            store: the log holds. An event that cannot become a row becomes a
+ *            dead letter
  */
 #include <inttypes.h>
 #include <malloc.h>
@@ -25,6 +27,7 @@
 #include "run/sink.h"
 #include "services/kinds.h"
 #include "services/onelake-writer/gauges.h"
+#include "services/onelake-writer/side.h"
 #include "services/onelake-writer/tables.h"
 #include "services/onelake-writer/worker.h"
 
@@ -34,10 +37,14 @@
 struct writer {
 	struct sink *sink;
 	struct worker *worker;
-	struct job *job; /* that is collected */
-	uint64_t cursor; /* log position read next */
+	struct sides *sides;
+	struct job *job;    /* that is collected */
+	struct job *moving; /* landed, but for what goes to side logs */
+	bool sides_turn;    /* the last job was one of the log */
+	uint64_t cursor;    /* log position read next */
 	int64_t in_work_events;
 	struct loop_timer flush;
+	struct loop_timer again; /* a side log may be tried again */
 	struct loop_timer read_again;
 	bool waits; /* for a contract set or the log; status says so */
 };
@@ -61,6 +68,14 @@ static void read_later(struct run *run, const struct err *err)
 		       clock_mono_us() + READ_AGAIN_US);
 }
 
+/* Who comes so late may repeat what has left the window. */
+static int64_t late_us(const struct onelake_writer_conf *conf)
+{
+	return conf->dedup_window > conf->retry_window
+		   ? conf->dedup_window - conf->retry_window
+		   : 0;
+}
+
 /* Takes the record into the job; false with *err when it cannot be. */
 static bool collect(struct run *run, struct spool_record *record,
 		    struct err *err)
@@ -69,7 +84,6 @@ static bool collect(struct run *run, struct spool_record *record,
 	struct writer *state = run_state(run);
 	uint64_t hash = record->batch->header.contract_set;
 	struct contract_set *set = run_contracts_of(run, hash, err);
-	int64_t late_us = conf->dedup_window - conf->retry_window;
 
 	if (!set) {
 		err_wrap(err,
@@ -82,7 +96,7 @@ static bool collect(struct run *run, struct spool_record *record,
 	}
 	if (!state->job)
 		state->job = job_new();
-	job_add(state->job, record, set, late_us > 0 ? late_us : 0);
+	job_add(state->job, record, set, late_us(conf));
 	state->cursor = record->next;
 	return true;
 }
@@ -122,23 +136,59 @@ static bool is_due(struct run *run)
 	       clock_mono_us() >= state->job->begun_mono_us + conf->flush;
 }
 
-static void pump(struct run *run)
+/* Gives the worker a job out of a side log, if there is one to be tried. */
+static bool give_side(struct run *run)
+{
+	struct writer *state = run_state(run);
+	int64_t at_us;
+	struct err err;
+	struct job *job;
+
+	/* At the end only those that the log waits for. */
+	if (run_draining(run) && !state->moving)
+		return false;
+	job = sides_next(state->sides, (size_t)conf_of(run)->flush_size, &at_us,
+			 &err);
+	if (!job && at_us)
+		loop_timer_set(run_loop(run), &state->again, at_us);
+	if (!job)
+		return false;
+	job->handed_mono_us = clock_mono_us();
+	state->in_work_events = (int64_t)job->events;
+	state->sides_turn = false;
+	worker_give(state->worker, &job);
+	return true;
+}
+
+static void give(struct run *run)
 {
 	struct writer *state = run_state(run);
 
-	read_log(run);
-	if (!state->job || !worker_idle(state->worker))
-		return;
-	if (!is_due(run)) {
-		loop_timer_set(run_loop(run), &state->flush,
-			       state->job->begun_mono_us + conf_of(run)->flush);
-		return;
-	}
 	state->in_work_events = (int64_t)state->job->events;
 	state->job->handed_mono_us = clock_mono_us();
+	state->sides_turn = true;
+	sides_mark(state->sides, state->job);
 	worker_give(state->worker, &state->job);
 	/* The next is collected meanwhile. */
 	read_log(run);
+}
+
+static void pump(struct run *run)
+{
+	struct writer *state = run_state(run);
+	bool due;
+
+	read_log(run);
+	if (!worker_idle(state->worker))
+		return;
+	due = state->job && !state->moving && is_due(run);
+	if ((state->sides_turn || !due) && give_side(run))
+		return;
+	if (due)
+		give(run);
+	else if (state->job && !state->moving)
+		loop_timer_set(run_loop(run), &state->flush,
+			       state->job->begun_mono_us + conf_of(run)->flush);
 }
 
 static void on_readable(void *arg)
@@ -152,21 +202,61 @@ static void on_log_failed(void *arg, const struct err *err)
 	run_status(arg, err->text);
 }
 
+/* All that the log holds before its end is elsewhere, for good. */
+static void finish(struct run *run, struct job **job)
+{
+	struct writer *state = run_state(run);
+
+	sink_delivered(state->sink, (*job)->end, NULL, 0);
+	job_free(job);
+}
+
+static void on_moved(void *arg)
+{
+	struct writer *state = run_state(arg);
+
+	finish(arg, &state->moving);
+	pump(arg);
+}
+
+static void on_refused(void *arg)
+{
+	struct writer *state = run_state(arg);
+	struct refusal streams;
+
+	/* NULL: while they are opened. */
+	if (!state->sides)
+		return;
+	sides_refused(state->sides, &streams);
+	sink_refuse(state->sink, &streams);
+}
+
 static void on_landed(void *arg, struct job *job)
 {
 	struct run *run = arg;
 	struct writer *state = run_state(run);
-	struct onelake_writer_counters *counters = run_counters(run);
 
-	gauges_landed(counters, job);
 	state->in_work_events = 0;
-	sink_delivered(state->sink, job->end, NULL, 0);
-	job_free(&job);
+	if (job->landed)
+		gauges_landed(run_counters(run), job);
+	if (job->side) {
+		sides_done(state->sides, &job);
+	} else if (job->moved_count) {
+		state->moving = job;
+		sides_take(state->sides, job);
+	} else {
+		finish(run, &job);
+	}
 	pump(run);
 	if (worker_idle(state->worker) && !state->job)
 		/* Nothing comes next: others may need the memory of the last
 		 * jobs, which the allocator would keep. */
 		(void)malloc_trim(0);
+}
+
+static struct contract_set *set_of(void *arg, uint64_t hash, struct err *err)
+{
+	return run_contracts_of(arg, hash, err);
 }
 
 static void on_changed(void *arg)
@@ -222,6 +312,8 @@ static int open_worker(struct run *run, struct err *err)
 	    .checkpoint_interval = conf->checkpoint_interval,
 	    .retry_first_us = conf->retry_first,
 	    .retry_max_us = conf->retry_max,
+	    .cool_down_us = conf->circuit_cool_down,
+	    .threshold = (unsigned)conf->circuit_threshold,
 	    .archive = conf->archive,
 	};
 	const struct worker_events events = {
@@ -236,6 +328,31 @@ static int open_worker(struct run *run, struct err *err)
 	free(scratch);
 	free(lake);
 	free(root);
+	return rc;
+}
+
+static int open_sides(struct run *run, struct err *err)
+{
+	const struct onelake_writer_conf *conf = conf_of(run);
+	struct writer *state = run_state(run);
+	char *dir = xasprintf("%s/side", run_state_dir(run));
+	const struct sides_options options = {
+	    .loop = run_loop(run),
+	    .dir = dir,
+	    .log_id = *sink_log_id(state->sink),
+	    .cap_bytes = conf->side_log_cap,
+	    .late_us = late_us(conf),
+	};
+	const struct sides_events events = {
+	    .refused = on_refused,
+	    .moved = on_moved,
+	    .ready = on_readable,
+	    .set_of = set_of,
+	    .arg = run,
+	};
+	int rc = sides_open(&state->sides, &options, &events, err);
+
+	free(dir);
 	return rc;
 }
 
@@ -258,12 +375,17 @@ static int init(struct run *run, struct err *err)
 
 	counters->failed = counter_family_new("sink_type,error_type");
 	counters->table_rows = counter_family_new("table");
+	counters->side_bytes = counter_family_new("table");
+	counters->circuits = counter_family_new("destination");
+	counters->circuits_opened = counter_family_new("destination");
 	state->flush = (struct loop_timer){.fn = on_readable, .arg = run};
+	state->again = (struct loop_timer){.fn = on_readable, .arg = run};
 	state->read_again = (struct loop_timer){.fn = on_readable, .arg = run};
 	if (sink_open(&state->sink, run, &options, &events, err) != 0 ||
-	    open_worker(run, err) != 0)
+	    open_worker(run, err) != 0 || open_sides(run, err) != 0)
 		return -1;
 	state->cursor = sink_resume_at(state->sink, &none, &bytes);
+	on_refused(run);
 	run_ready(run);
 	pump(run);
 	return 0;
@@ -275,6 +397,7 @@ static void stats(struct run *run)
 	struct onelake_writer_counters *counters = run_counters(run);
 
 	gauges_count(counters, worker_landing(state->worker));
+	gauges_count_sides(counters, state->sides);
 	counters->buffered = state->in_work_events +
 			     (state->job ? (int64_t)state->job->events : 0);
 	sink_get_stats(state->sink, &counters->spool, &counters->bus);
@@ -284,6 +407,16 @@ static void stats(struct run *run)
 	    counters->spool.oldest_at_us
 		? clock_wall_us() - counters->spool.oldest_at_us
 		: 0;
+}
+
+static void tick(struct run *run)
+{
+	struct writer *state = run_state(run);
+	struct spool_stats spool;
+	struct bus_stats bus;
+
+	sink_get_stats(state->sink, &spool, &bus);
+	sides_tick(state->sides, spool.end - spool.first);
 }
 
 static bool drain(struct run *run)
@@ -302,15 +435,21 @@ static void fini(struct run *run)
 
 	worker_free(&state->worker);
 	job_free(&state->job);
+	job_free(&state->moving);
+	sides_close(&state->sides);
 	sink_close(&state->sink);
 	counter_family_free(&counters->failed);
 	counter_family_free(&counters->table_rows);
+	counter_family_free(&counters->side_bytes);
+	counter_family_free(&counters->circuits);
+	counter_family_free(&counters->circuits_opened);
 }
 
 static const struct service onelake_writer = {
     .name = "onelake-writer",
     .state_bytes = sizeof(struct writer),
     .init = init,
+    .tick = tick,
     .stats = stats,
     .drain = drain,
     .fini = fini,

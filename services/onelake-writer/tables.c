@@ -63,6 +63,13 @@ static const struct conf_row rows[] = {
 	    "the one before."},
     {FIELD(retry_max, CONF_DURATION), .min = "100ms", .max = "1h", .def = "30s",
      .doc = "The longest wait."},
+    CIRCUIT_ROWS(struct onelake_writer_conf),
+    {FIELD(side_log_cap, CONF_BYTES), .min = "80MiB", .max = "16TiB",
+     .def = "1GiB",
+     .doc = "While the circuit of a table is open and the store answers, its "
+	    "events are moved to a side log, <state_dir>/<name>.<instance>/"
+	    "side/TABLE, which holds at most this much; the other tables go "
+	    "on. It is written from there when it works again."},
 };
 
 const struct conf_table onelake_writer_conf_table = {
@@ -113,6 +120,9 @@ static const struct counter_row counters[] = {
 	"Tables that cannot be written now."),
     ROW("weft_lake_table_rows_total", LABELLED, table_rows, "table",
 	"Rows committed, by table."),
+    CIRCUIT_COUNTER_ROWS(struct onelake_writer_counters),
+    ROW("weft_side_log_bytes", LABELLED_GAUGE, side_bytes, "table",
+	"Bytes that wait in the side log of a table that is set aside."),
     BUS_IN_ROWS(struct onelake_writer_counters),
     BUS_ORDER_ROWS(struct onelake_writer_counters),
     LOG_ROWS(struct onelake_writer_counters),

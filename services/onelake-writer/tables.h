@@ -32,6 +32,9 @@ struct onelake_writer_conf {
 	int64_t commit_interval;
 	int64_t retry_first;
 	int64_t retry_max;
+	int64_t circuit_threshold;
+	int64_t circuit_cool_down;
+	int64_t side_log_cap;
 };
 
 struct onelake_writer_counters {
@@ -47,6 +50,8 @@ struct onelake_writer_counters {
 	uint64_t rows, files, bytes;
 	uint64_t failures;
 	int64_t waiting_tables;
+	struct counter_family *circuits, *circuits_opened;
+	struct counter_family *side_bytes; /* by table */
 	struct counter_family *table_rows; /* by table */
 	int64_t backlog_bytes;		   /* in the log, not in the tables */
 	int64_t oldest_us;		   /* age of the oldest of it */

@@ -70,9 +70,11 @@ static void *work(void *arg)
 	while (rc == 0 && (job = await(w))) {
 		rc = landing_run(w->landing, job, &err);
 		pthread_mutex_lock(&w->lock);
-		if (rc == 0) {
+		if (rc == 0 || (rc > 0 && w->job->side && !w->stop)) {
+			w->job->landed = rc == 0;
 			w->landed = w->job;
 			w->job = NULL;
+			rc = 0;
 		} else if (rc < 0) {
 			w->failed = true;
 			w->err = err;

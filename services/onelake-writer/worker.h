@@ -9,7 +9,9 @@ struct worker;
 
 /*
  * Loop thread, never from within a call.
- *  landed: all events of the job are in their tables; it is the callee's.
+ *  landed: all events of the job are in their tables, or in job->moved; or it
+ *    came out of a side log and is to be tried later (!job->landed). It is the
+ *    callee's.
  *  changed: stats or why it waits.
  *  failed: it lands nothing any more; end the process.
  */

@@ -25,6 +25,8 @@ struct stage {
 	struct state heard;
 	struct state_lane *lanes;
 	bool any; /* a state was heard */
+	struct refusal refused;
+	int refusals; /* heard */
 	int64_t told_mono_us;
 };
 
@@ -93,6 +95,14 @@ static void hear(struct stage *g)
 
 	zmq_msg_init(&msg);
 	while (zmq_msg_recv(&msg, g->sub, ZMQ_DONTWAIT) >= 0) {
+		if (refusal_is(zmq_msg_data(&msg), zmq_msg_size(&msg))) {
+			assert_int_equal(refusal_decode(zmq_msg_data(&msg),
+							zmq_msg_size(&msg),
+							&g->refused, &err),
+					 0);
+			g->refusals++;
+			continue;
+		}
 		assert_int_equal(state_decode(zmq_msg_data(&msg),
 					      zmq_msg_size(&msg), &g->heard,
 					      &g->lanes, &err),
@@ -364,6 +374,56 @@ static void test_source_counts_bad_states(void **state)
 	stage_close(&g);
 }
 
+static void refuse(struct played *p, const char *one, const char *other)
+{
+	struct refusal r = {0};
+	struct buf out = {0};
+
+	if (one)
+		refusal_add(&r, one, strlen(one));
+	if (other)
+		refusal_add(&r, other, strlen(other));
+	refusal_encode(&r, &out);
+	zmq_send(p->pub, out.data, out.used, ZMQ_DONTWAIT);
+	buf_free(&out);
+}
+
+static void test_source_knows_what_is_refused(void **state)
+{
+	struct stage g;
+	struct played *p;
+	const struct refusal *refused;
+	struct bus_stats before;
+
+	(void)state;
+	p = source_stage(&g, 3);
+	refused = bus_source_refused(g.net.sources[0].source);
+	UNTIL(&g, p->count == 3);
+	before = source_stats(&g.net.sources[0]);
+	assert_int_equal(refused->count, 0);
+	refuse(p, "orders", "products");
+	UNTIL(&g, refused->count == 2);
+	assert_true(refusal_has(refused, "orders", 6));
+	refuse(p, "orders", NULL);
+	UNTIL(&g, refused->count == 1);
+	/* It goes on sending all the same. */
+	source_add(&g.net.sources[0], 2);
+	UNTIL(&g, p->count == 5);
+	/* It is forgotten when nobody says it any more. */
+	UNTIL(&g, refused->count == 0);
+	/* A damaged one counts as a bad state, and changes nothing. */
+	refuse(p, "orders", NULL);
+	UNTIL(&g, refused->count == 1);
+	zmq_send(p->pub, "WREF rubbish", 12, 0);
+	UNTIL(&g,
+	      source_stats(&g.net.sources[0]).refused == before.refused + 1);
+	refuse(p, NULL, NULL);
+	UNTIL(&g, refused->count == 0);
+	assert_int_equal(source_stats(&g.net.sources[0]).evidence,
+			 before.evidence);
+	stage_close(&g);
+}
+
 /* ---- relay ---- */
 
 static void relay_stage(struct stage *g)
@@ -420,6 +480,27 @@ static void test_relay_is_incomplete_while_a_sink_is_silent(void **state)
 	strcpy(p->state.name, "played.0");
 	UNTIL(&g, g.heard.complete);
 	assert_true(g.heard.generation > before);
+	stage_close(&g);
+}
+
+/* What any sink refuses, as long as it says so. */
+static void test_relay_passes_refusals_on(void **state)
+{
+	struct stage g;
+
+	(void)state;
+	relay_stage(&g);
+	stage_turns(&g, 400000);
+	assert_int_equal(g.refusals, 0);
+	refuse(&g.consumers[0], "orders", NULL);
+	refuse(&g.consumers[1], "orders", "products");
+	UNTIL(&g, g.refused.count == 2);
+	/* Said again and again, then once that it is over. */
+	UNTIL(&g, g.refusals > 2);
+	UNTIL(&g, g.refused.count == 0);
+	g.refusals = 0;
+	stage_turns(&g, 400000);
+	assert_int_equal(g.refusals, 0);
 	stage_close(&g);
 }
 
@@ -575,6 +656,24 @@ static void test_sink_acks_what_is_durable(void **state)
 	stage_close(&g);
 }
 
+static void test_sink_tells_what_it_refuses(void **state)
+{
+	struct stage g;
+	struct test_sink *k = sink_stage(&g);
+	struct refusal r = {0};
+
+	(void)state;
+	refusal_add(&r, "orders", 6);
+	bus_sink_refuse(k->sink, &r);
+	UNTIL(&g, g.refused.count == 1 && g.refusals > 2);
+	/* What comes is taken as ever. */
+	push_batch(&g, 0, 1, 0);
+	UNTIL(&g, k->used == 1);
+	bus_sink_refuse(k->sink, &(struct refusal){0});
+	UNTIL(&g, g.refused.count == 0);
+	stage_close(&g);
+}
+
 static void test_sink_passes_evidence_on(void **state)
 {
 	struct stage g;
@@ -717,13 +816,16 @@ int main(void)
 	    cmocka_unit_test(test_source_leaves_a_lane_that_a_sink_lost),
 	    cmocka_unit_test(test_source_ignores_acks_of_others),
 	    cmocka_unit_test(test_source_counts_bad_states),
+	    cmocka_unit_test(test_source_knows_what_is_refused),
 	    cmocka_unit_test(test_relay_passes_evidence_on),
+	    cmocka_unit_test(test_relay_passes_refusals_on),
 	    cmocka_unit_test(test_relay_is_incomplete_while_a_sink_is_silent),
 	    cmocka_unit_test(test_relay_acks_the_least_of_all_sinks),
 	    cmocka_unit_test(test_relay_history_is_that_of_its_sinks),
 	    cmocka_unit_test(test_relay_refuses_lanes_of_others),
 	    cmocka_unit_test(test_relay_says_that_it_dropped_what_it_held),
 	    cmocka_unit_test(test_sink_acks_what_is_durable),
+	    cmocka_unit_test(test_sink_tells_what_it_refuses),
 	    cmocka_unit_test(test_sink_passes_evidence_on),
 	    cmocka_unit_test(test_sink_takes_each_once_and_in_order),
 	    cmocka_unit_test(test_sink_retires_older_epochs),

@@ -48,6 +48,42 @@ static void an_event_keeps_its_bytes_and_is_indexed(void **state)
 	taken_free(&t);
 }
 
+static void events_of_a_stream_that_is_full_are_held(void **state)
+{
+	const char *body = "[" GOOD ",{\"event_type\":\"product.viewed\"},"
+			   "{\"event_type\":\"none.such\"}," GOOD "]";
+	struct refusal refused = {0};
+	struct intake_request request = {
+	    .form = INTAKE_BATCH,
+	    .body = body,
+	    .bytes = strlen(body),
+	    .max_events = 10,
+	    .now_us = NOW_US,
+	    .refused = &refused,
+	};
+	struct taken *t = take_request(set, &request);
+
+	(void)state;
+	assert_int_equal(t->result.accepted, 3);
+	assert_int_equal(t->result.held, 0);
+	taken_free(&t);
+	refusal_add(&refused, "order", 5);
+	t = take_request(set, &request);
+	assert_int_equal(t->result.accepted, 1);
+	assert_int_equal(t->result.rejected, 3);
+	assert_int_equal(t->result.held, 2);
+	assert_int_equal(t->result.errors[0].index, 0);
+	assert_int_equal(t->result.errors[0].code, INTAKE_STREAM_FULL);
+	assert_string_equal(t->result.errors[0].text,
+			    "events of stream \"order\" cannot be taken now; "
+			    "send it again later");
+	assert_int_equal(t->result.errors[1].code, INTAKE_NO_CONTRACT);
+	assert_int_equal(t->result.errors[2].index, 3);
+	assert_string_equal(intake_code_name(INTAKE_STREAM_FULL),
+			    "stream_full");
+	taken_free(&t);
+}
+
 static void id_time_and_source_are_assigned_when_missing(void **state)
 {
 	const char *body = "{\"event_type\":\"product.viewed\"}";
@@ -642,6 +678,7 @@ int main(void)
 	    cmocka_unit_test(a_carriage_return_in_a_line_is_left_out),
 	    cmocka_unit_test(one_body_may_lie_in_several_batches),
 	    cmocka_unit_test(an_event_keeps_its_bytes_and_is_indexed),
+	    cmocka_unit_test(events_of_a_stream_that_is_full_are_held),
 	    cmocka_unit_test(id_time_and_source_are_assigned_when_missing),
 	    cmocka_unit_test(a_null_id_is_replaced_not_doubled),
 	    cmocka_unit_test(a_line_with_breaks_is_put_on_one_line),
