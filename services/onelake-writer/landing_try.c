@@ -70,20 +70,16 @@ static int ask_store(struct landing *l, struct err *err)
 }
 
 /*
- * Whether a failure at a table is the store's, that all tables share. What
- * nobody but a person can mend is the table's, unless it is a refusal or a full
- * disk: those may be anybody's.
+ * Whether a failure at a table is the store's, that all tables share. A full
+ * disk is, and a wait that was asked for; of all else the store is asked.
  */
 static bool is_of_store(struct landing *l, const struct err *err)
 {
 	struct err none;
 
-	if (err->code == ENOSPC || err->code == EROFS || err->code == EDQUOT ||
-	    err->retry_after_us > 0)
-		return true;
-	if (!err->retriable && err->code != EACCES)
-		return false;
-	return ask_store(l, &none) != 0;
+	return err->code == ENOSPC || err->code == EROFS ||
+	       err->code == EDQUOT || err->retry_after_us > 0 ||
+	       ask_store(l, &none) != 0;
 }
 
 /* Whether it may be called; through a half-open circuit it is asked first. */

@@ -172,15 +172,21 @@ def test_a_full_side_log_refuses_its_stream_alone(pipeline, lake, front):
     def orders(first, count):
         return [order(n, item_count=n, pad="x" * 2000)
                 for n in range(first, first + count)]
-    first = 3
-    answer = requests.post(url, json=orders(first, 200), timeout=30)
-    while answer.status_code == 202:
-        sent += [f"order-{n}" for n in range(first, first + 200)]
-        first += 200
-        assert first < 80000, "never refused"
-        answer = requests.post(url, json=orders(first, 200), timeout=30)
-    assert answer.status_code == 503 and int(answer.headers["Retry-After"])
-    assert answer.json()["error"]["code"] == "stream_full"
+
+    def fill(first):
+        """Sends orders until they are refused; the number of the next."""
+        while True:
+            answer = requests.post(url, json=orders(first, 200), timeout=30)
+            if answer.status_code == 503:
+                break
+            assert answer.status_code == 202, answer.text
+            sent.extend(f"order-{n}" for n in range(first, first + 200))
+            first += 200
+            assert first < 80000, "never refused"
+        assert int(answer.headers["Retry-After"])
+        assert answer.json()["error"]["code"] == "stream_full"
+        return first
+    first = fill(3)
     # It is so alone: others are taken, also beside it, and land.
     single = post(pipeline, order(first, item_count=first))
     assert single.status_code == 503 and single.headers["Retry-After"]
@@ -195,11 +201,10 @@ def test_a_full_side_log_refuses_its_stream_alone(pipeline, lake, front):
     wait_for(lambda: lake.count("product_events") == 5, 60, pipeline.logs)
     wait_freed(pipeline)
     assert requests.get(pipeline.url + "/ready", timeout=10).ok
-    # It is kept in mind over a restart of everybody on the way.
+    # What fills it is still there when all on the way were started again.
     for label in (LABEL, "transformer.0", "collector.0"):
         pipeline.wait_restarted(label, pipeline.kill(label))
-    wait_for(lambda: post(pipeline, order(first, item_count=first))
-             .status_code == 503, 30)
+    first = fill(first)
     front.clear()
     wait_for(lambda: post(pipeline, order(first, item_count=first))
              .status_code == 202, 90, pipeline.logs)

@@ -350,12 +350,67 @@ static void a_table_waits_for_its_letters(void **state)
 	lands_free(t);
 }
 
+struct state_of {
+	const char *destination;
+	enum breaker_state state;
+	unsigned failures;
+};
+
+static void find_circuit(void *arg, const struct breaker *b)
+{
+	struct state_of *of = arg;
+
+	if (strcmp(b->options.destination, of->destination) != 0)
+		return;
+	of->state = b->state;
+	of->failures = b->failures;
+}
+
+/* What all tables share is not held against one of them. */
+static void the_root_of_all_tables_is_of_the_store(void **state)
+{
+	struct state_of store = {.destination = "lake"};
+	struct state_of table = {.destination = "lake/order_events"};
+	struct lands *t = lands_new();
+	char *root = xasprintf("%s/lake/Tables", t->folder.path);
+	FILE *f = fopen(root, "w");
+	int64_t until_us;
+
+	(void)state;
+	assert_non_null(f);
+	fclose(f);
+	t->job = job_new();
+	t->job->side = xstrdup("order_events");
+	assert_int_equal(uuid_parse(LOG_ID, strlen(LOG_ID), &t->job->log_id),
+			 0);
+	add(t, "order", "o1", true);
+	record(t, 100, 0);
+	until_us = clock_mono_us() + PATIENCE_US;
+	while (store.state != BREAKER_OPEN && clock_mono_us() < until_us) {
+		assert_int_equal(land(t), 1);
+		landing_each_circuit(t->landing, find_circuit, &store);
+	}
+	assert_int_equal(store.state, BREAKER_OPEN);
+	landing_each_circuit(t->landing, find_circuit, &table);
+	assert_int_equal(table.failures, 0);
+	assert_int_equal(unlink(root), 0);
+	until_us = clock_mono_us() + PATIENCE_US;
+	while (land(t) != 0 && clock_mono_us() < until_us)
+		continue;
+	assert_int_equal(rows_of(t, "order_events"), 1);
+	landing_each_circuit(t->landing, find_circuit, &store);
+	assert_int_equal(store.state, BREAKER_CLOSED);
+	free(root);
+	lands_free(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(one_that_fails_is_moved_and_comes_back_once),
 	    cmocka_unit_test(letters_do_not_overtake_their_table),
 	    cmocka_unit_test(a_table_waits_for_its_letters),
+	    cmocka_unit_test(the_root_of_all_tables_is_of_the_store),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
