@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -15,6 +14,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/process.h"
 #include "run/notify.h"
 #include "run/private.h"
 
@@ -378,7 +378,7 @@ int run_main(int argc, char **argv, const struct service *service,
 	int code;
 
 	signal(SIGPIPE, SIG_IGN);
-	prctl(PR_SET_DUMPABLE, 0); /* cores would carry secrets and payloads */
+	process_keep_private();
 	code = parse_arguments(&run, argc, argv);
 	if (code >= 0) {
 		free(run.name);

@@ -26,6 +26,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/process.h"
 #include "base/text.h"
 #include "services/kinds.h"
 #include "services/lake/lake.h"
@@ -301,6 +302,7 @@ int main(int argc, char **argv)
 	struct lake l = {0};
 	int rc;
 
+	process_keep_private();
 	setlocale(LC_CTYPE, "C.UTF-8"); /* how wide characters are */
 	rc = args_read(&l.args, argc, argv);
 	if (rc != 0)

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/process.h"
 #include "base/text.h"
 #include "services/pipelinectl/cmd.h"
 
@@ -162,6 +163,7 @@ int main(int argc, char **argv)
 {
 	const struct cmd *c;
 
+	process_keep_private();
 	if (argc > 1 && strcmp(argv[1], "--version") == 0) {
 		printf("pipelinectl %s\n", WEFT_VERSION);
 		return CMD_OK;

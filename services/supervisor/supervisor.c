@@ -20,7 +20,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -29,6 +28,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/process.h"
 #include "proto/control.h"
 #include "run/notify.h"
 #include "services/kinds.h"
@@ -348,11 +348,12 @@ int main(int argc, char **argv)
 			       .signals.fd = -1,
 			       .notify.fd = -1};
 	char absolute[PATH_MAX];
-	int code = parse_arguments(&s, argc, argv);
+	int code;
 
+	process_keep_private();
+	code = parse_arguments(&s, argc, argv);
 	if (code >= 0)
 		return code;
-	prctl(PR_SET_DUMPABLE, 0); /* its configuration has secrets */
 	raise_descriptor_limit();
 	make_path_absolute(&s, absolute);
 	return run(&s);
