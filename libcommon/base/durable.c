@@ -88,7 +88,8 @@ int durable_replace(const char *path, const void *data, size_t bytes,
 {
 	char *temporary = xasprintf("%s.new", path);
 	int fd =
-	    open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	    open(temporary,
+		 O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	int rc = -1;
 
 	if (fd < 0) {

@@ -37,7 +37,8 @@ int statedir_take(struct run *run, struct err *err)
 	if (durable_mkdir(run->state_dir, err) != 0)
 		return -1;
 	path = xasprintf("%s/lock", run->state_dir);
-	run->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	run->lock_fd =
+	    open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (run->lock_fd < 0) {
 		err_errno(err, errno, "cannot open %s", path);
 		goto out;

@@ -39,7 +39,7 @@ int spool_lock(const char *dir, int *fd, struct err *err)
 	char holder[40];
 	int rc = -1;
 
-	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (*fd < 0) {
 		err_errno(err, errno, "cannot open %s", path);
 		goto out;

@@ -21,7 +21,8 @@ static int take_lock(struct supervisor *s, struct err *err)
 	char pid[32] = "";
 	int rc = 0;
 
-	s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	s->lock_fd =
+	    open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (s->lock_fd < 0) {
 		rc = err_errno(err, errno, "cannot open %s", path);
 	} else if (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0) {
@@ -42,10 +43,14 @@ static int take_lock(struct supervisor *s, struct err *err)
 }
 
 /*
- * Whoever may write to run_dir can take the place of the control socket, and
- * the default one without root lies in /tmp, where anybody could have made it.
+ * Whoever may write to a directory of ours can put a link or a file of his own
+ * where a log, lock, secret or socket is to be; the default places without root
+ * lie in /tmp, where anybody could have made them. In run_dir that would be
+ * the control socket, so not even our group may; state_dir may be a volume
+ * that an orchestrator gave to our group.
  */
-static int check_run_dir(const char *path, struct err *err)
+static int check_dir(const char *key, const char *path, mode_t others,
+		     struct err *err)
 {
 	struct stat name, dir;
 
@@ -54,14 +59,14 @@ static int check_run_dir(const char *path, struct err *err)
 	if ((name.st_uid != geteuid() && name.st_uid != 0) ||
 	    (dir.st_uid != geteuid() && dir.st_uid != 0))
 		return err_set(err, EPERM,
-			       "run_dir %s belongs to another user; choose "
+			       "%s %s belongs to another user; choose "
 			       "another one, or remove it",
-			       path);
-	if (dir.st_mode & (S_IWGRP | S_IWOTH))
+			       key, path);
+	if (dir.st_mode & others)
 		return err_set(err, EPERM,
-			       "run_dir %s can be written by others; do `chmod "
-			       "go-w %s`",
-			       path, path);
+			       "%s %s can be written by others; do `chmod %s-w "
+			       "%s`, or name a directory in it",
+			       key, path, others & S_IWGRP ? "go" : "o", path);
 	return 0;
 }
 
@@ -81,10 +86,13 @@ static int make_dirs(struct supervisor *s, struct err *err)
 {
 	const struct conf_pipeline *p = s->conf->pipeline;
 
+	/* By turns: without a home state_dir lies in run_dir. */
 	if (make_dir("run_dir", p->run_dir, err) != 0 ||
+	    check_dir("run_dir", p->run_dir, S_IWGRP | S_IWOTH, err) != 0 ||
 	    make_dir("state_dir", p->state_dir, err) != 0 ||
+	    check_dir("state_dir", p->state_dir, S_IWOTH, err) != 0 ||
 	    make_dir("log_dir", p->log_dir, err) != 0 ||
-	    check_run_dir(p->run_dir, err) != 0)
+	    check_dir("log_dir", p->log_dir, S_IWOTH, err) != 0)
 		return -1;
 	s->run_dir = xstrdup(p->run_dir);
 	s->notify_path = xasprintf("%s/%s", s->run_dir, CONTROL_NOTIFY);

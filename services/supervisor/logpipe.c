@@ -37,7 +37,8 @@ static int open_file(struct logpipe *l, struct err *err)
 	struct stat st;
 
 	l->file_fd =
-	    open(l->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+	    open(l->path,
+		 O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
 	if (l->file_fd < 0)
 		return err_errno(err, errno, "cannot open log %s", l->path);
 	l->file_bytes = fstat(l->file_fd, &st) == 0 ? st.st_size : 0;

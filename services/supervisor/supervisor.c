@@ -113,7 +113,8 @@ static int open_own_log(struct supervisor *s, struct err *err)
 
 	if (stat(path, &st) == 0 && st.st_size > LOGPIPE_FILE_BYTES)
 		logpipe_rotate(path);
-	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW,
+		  0640);
 	if (fd < 0)
 		rc = err_errno(err, errno, "cannot open log %s", path);
 	else if (dup3(fd, STDERR_FILENO, O_CLOEXEC) < 0 ||
