@@ -32,6 +32,8 @@ enum conf_flags {
 	CONF_EXISTS = 1 << 3,	/* a CONF_PATH that must be there */
 	CONF_IDENTITY = 1 << 4, /* a CONF_STRING that names an identity of one
 				 * of the types in choices; "" is none */
+	CONF_PRIVATE = 1 << 5,	/* a CONF_PATH of what is a secret: a warning
+				 * when everybody on the machine can read it */
 };
 
 /*

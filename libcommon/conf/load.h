@@ -125,6 +125,8 @@ bool value_is_unset(const struct conf_row *row, const void *values);
 /* -1 and errno when there is nothing at a CONF_PATH. */
 int value_check_exists(const struct conf_row *row,
 		       const void *values) MUST_CHECK;
+/* Whether everybody on this machine can read a file (not: get to it). */
+bool value_is_open(const char *path);
 /* Whether it is written in quotes. */
 bool value_is_text(const struct conf_row *row);
 /* "integer", "size" …, for messages and manuals. */

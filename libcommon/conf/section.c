@@ -162,9 +162,13 @@ static void take_secret(struct reading *r, const struct conf_row *row,
 	if (!secret_is_reference(text) && *text)
 		problem_warning(&r->l->problems, at,
 				"%s.%s: the secret is written out in this "
-				"file; better refer to it by ${file:PATH} or "
+				"file%s; better refer to it by ${file:PATH} or "
 				"${env:NAME}",
-				section->name, row->name);
+				section->name, row->name,
+				value_is_open(at.file)
+				    ? ", which everybody on this machine can "
+				      "read"
+				    : "");
 	if (*warning.text)
 		problem_warning(&r->l->problems, at, "%s.%s: %s", section->name,
 				row->name, warning.text);
@@ -223,6 +227,20 @@ static void check_required(struct reading *r, const config_setting_t *group)
 	}
 }
 
+/* A file's owner may have reasons, and the key serves all the same. */
+static void check_private(struct reading *r, const struct conf_row *row,
+			  const config_setting_t *s)
+{
+	const char *path =
+	    *(char *const *)(void *)((char *)r->section->values + row->offset);
+
+	if (value_is_open(path))
+		problem_warning(&r->l->problems, load_where(r->l, s),
+				"%s.%s: everybody on this machine can read "
+				"%.200s; chmod o-r it",
+				r->section->name, row->name, path);
+}
+
 /* What a value asks for beyond its own form. */
 static void check_given(struct reading *r, const config_setting_t *group)
 {
@@ -245,6 +263,8 @@ static void check_given(struct reading *r, const config_setting_t *group)
 				      "%s.%s: %s: %s", section->name, row->name,
 				      config_setting_get_string(s),
 				      strerror(errno));
+		else if (s && r->live && (row->flags & CONF_PRIVATE))
+			check_private(r, row, s);
 	}
 }
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -282,6 +283,13 @@ bool value_is_unset(const struct conf_row *row, const void *values)
 int value_check_exists(const struct conf_row *row, const void *values)
 {
 	return access(string_of(row, values), F_OK);
+}
+
+bool value_is_open(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && (st.st_mode & S_IROTH);
 }
 
 bool value_is_text(const struct conf_row *row)

@@ -22,7 +22,7 @@ static const struct conf_row rows[] = {
      .doc = "PEM file with the certificate and its chain. With it, and "
 	    "tls_key, HTTPS is served instead of HTTP."},
     {FIELD(tls_key, CONF_PATH), .needs = "tls_certificate",
-     .flags = CONF_EXISTS,
+     .flags = CONF_EXISTS | CONF_PRIVATE,
      .doc = "PEM file with the private key of tls_certificate."},
     {FIELD(cors_origins, CONF_STRING), .flags = CONF_RELOAD,
      .doc = "Origins whose pages may post from a browser, separated by "

@@ -36,6 +36,7 @@ static inline void fixture_write(const char *name, const void *text,
 	assert_non_null(f);
 	assert_int_equal(fwrite(text, 1, bytes, f), bytes);
 	assert_int_equal(fclose(f), 0);
+	assert_int_equal(chmod(fixture_path(name), 0600), 0);
 }
 
 static inline int fixture_load(struct conf **conf, const char *text,

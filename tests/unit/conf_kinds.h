@@ -27,7 +27,7 @@ static const struct conf_row test_source_rows[] = {
     {CONF_FIELD(struct test_source, tls_certificate, CONF_PATH),
      .needs = "tls_key", .flags = CONF_EXISTS},
     {CONF_FIELD(struct test_source, tls_key, CONF_PATH),
-     .needs = "tls_certificate", .flags = CONF_EXISTS},
+     .needs = "tls_certificate", .flags = CONF_EXISTS | CONF_PRIVATE},
     {CONF_FIELD(struct test_source, cors_origins, CONF_STRING),
      .flags = CONF_RELOAD},
     {CONF_FIELD(struct test_source, max_events, CONF_INT), .min = "1",

@@ -423,7 +423,36 @@ static void doubtful_things_are_warnings(void **state)
 	fixture_expect("collector = { api_keys = \"${file:key}\"; };\n", 0,
 		       "weft.conf:1: warning: collector.api_keys: everybody on "
 		       "this machine can read key; chmod o-r it\n");
+	fixture_expect("collector = { tls_key = \"key\"; "
+		       "tls_certificate = \"key\"; };\n",
+		       0,
+		       "weft.conf:1: warning: collector.tls_key: everybody on "
+		       "this machine can read key; chmod o-r it\n");
+	assert_int_equal(chmod(fixture_path("key"), 0640), 0);
+	fixture_expect("collector = { tls_key = \"key\"; "
+		       "tls_certificate = \"key\"; };\n",
+		       0, "");
 	unlink(fixture_path("key"));
+}
+
+static void a_secret_in_a_file_that_all_can_read_is_told(void **state)
+{
+	static const char text[] =
+	    "generator = { api_key = \"hush-hush\"; };\n";
+	struct conf_report report = {0};
+	struct conf *conf;
+
+	(void)state;
+	fixture_write("weft.conf", text, strlen(text));
+	assert_int_equal(chmod(fixture_path("weft.conf"), 0644), 0);
+	assert_int_equal(
+	    conf_load(&conf, fixture_path("weft.conf"), &test_kinds, &report),
+	    0);
+	assert_non_null(strstr(buf_str(&report.lines),
+			       "written out in this file, which everybody on "
+			       "this machine can read; better"));
+	conf_free(&conf);
+	conf_report_free(&report);
 }
 
 static void a_long_run_dir_is_told_once(void **state)
@@ -539,6 +568,7 @@ int main(void)
 	    cmocka_unit_test(an_include_is_told_by_its_own_line),
 	    cmocka_unit_test(includes_nest_nine_deep),
 	    cmocka_unit_test(doubtful_things_are_warnings),
+	    cmocka_unit_test(a_secret_in_a_file_that_all_can_read_is_told),
 	    cmocka_unit_test(a_long_run_dir_is_told_once),
 	    cmocka_unit_test(hundreds_of_problems_are_cut),
 	    cmocka_unit_test(no_message_holds_a_secret),
