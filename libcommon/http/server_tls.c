@@ -48,6 +48,44 @@ static int choose_protocol(SSL *ssl, const unsigned char **out,
 	return SSL_TLSEXT_ERR_OK;
 }
 
+/* OpenSSL would ask for it on the terminal, and hold the whole process.
+ * The parameters are its. NOLINTNEXTLINE(readability-non-const-parameter) */
+static int has_no_passphrase(char *out, int bytes, int writing, void *arg)
+{
+	bool *asked = arg;
+
+	(void)out;
+	(void)bytes;
+	(void)writing;
+	if (asked)
+		*asked = true;
+	return -1;
+}
+
+static int load_key(SSL_CTX *context, const struct http_tls *t, struct err *err)
+{
+	bool asked = false;
+	char text[256];
+	int good;
+
+	SSL_CTX_set_default_passwd_cb(context, has_no_passphrase);
+	SSL_CTX_set_default_passwd_cb_userdata(context, &asked);
+	good = SSL_CTX_use_PrivateKey_file(context, t->key, SSL_FILETYPE_PEM);
+	SSL_CTX_set_default_passwd_cb_userdata(context, NULL);
+	if (good == 1)
+		return 0;
+	if (asked)
+		return err_set(err, EINVAL,
+			       "%s is protected by a passphrase, which nobody "
+			       "can enter here; take it off with openssl pkey "
+			       "and let nobody else read the file",
+			       t->key);
+	return err_set(err, EINVAL,
+		       "%s is not a readable PEM private key that "
+		       "belongs to %s: %s",
+		       t->key, t->certificate, last_error(text));
+}
+
 static int load_files(SSL_CTX *context, const struct http_tls *t,
 		      struct err *err)
 {
@@ -57,11 +95,8 @@ static int load_files(SSL_CTX *context, const struct http_tls *t,
 		return err_set(err, EINVAL,
 			       "%s is not a readable PEM certificate chain: %s",
 			       t->certificate, last_error(text));
-	if (SSL_CTX_use_PrivateKey_file(context, t->key, SSL_FILETYPE_PEM) != 1)
-		return err_set(err, EINVAL,
-			       "%s is not a readable PEM private key that "
-			       "belongs to %s: %s",
-			       t->key, t->certificate, last_error(text));
+	if (load_key(context, t, err) != 0)
+		return -1;
 	if (SSL_CTX_check_private_key(context) != 1)
 		return err_set(err, EINVAL, "the key %s does not belong to %s",
 			       t->key, t->certificate);
