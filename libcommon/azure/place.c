@@ -256,6 +256,10 @@ static int parse_az(struct blob_place *p, const struct url *u,
 			err_wrap(err, "identity \"%s\": BlobEndpoint", c->name);
 			return -1;
 		}
+		if (names_account(of_account.host) &&
+		    !part_is(of_account.scheme, "https"))
+			return refuse(&of_account, err,
+				      "Azure is reached by https:// only");
 		if (names_account(of_account.host))
 			p->account = xmemdup0(of_account.host.at,
 					      strcspn(of_account.host.at, "."));

@@ -93,6 +93,8 @@ static bool check_topic(struct compiler *c, const config_setting_t *at,
 	const char *found = strstr(topic, mark);
 	size_t bytes = strlen(topic);
 
+	if (strcmp(topic, ".") == 0 || strcmp(topic, "..") == 0)
+		bytes = 0;
 	if (found)
 		bytes += BATCH_STREAM_NAME_BYTES;
 	for (const char *t = topic; *t; t++) {
@@ -105,7 +107,8 @@ static bool check_topic(struct compiler *c, const config_setting_t *at,
 		return true;
 	report_error(c, at,
 		     "eventhub.topic has 1 to %d letters, digits, '.', '_' "
-		     "and '-', and at most one \"<stream>\"",
+		     "and '-', is not . or .., and has at most one "
+		     "\"<stream>\"",
 		     MAX_TOPIC_BYTES);
 	return false;
 }

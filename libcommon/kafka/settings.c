@@ -28,6 +28,8 @@ static const struct owned {
     {"ssl.key.password", "use the key \"key_password\""},
     {"ssl.key.pem", "use the key \"client_key\""},
     {"ssl.keystore.password", "use the key \"client_key\""},
+    {"sasl.oauthbearer.client.secret",
+     "it would print with this key, which is no secret"},
     {"queue.buffering.max.messages", "use the key \"queue_messages\""},
     {"message.max.bytes", "use the key \"max_message\""},
     {"statistics.interval.ms", "gauges and status rest on it"},
@@ -78,6 +80,9 @@ static void set_security(struct settings *s, const struct kafka_options *o)
 				   : (o->tls ? "ssl" : "plaintext");
 
 	set(s, "security.protocol", protocol);
+	/* librdkafka before 2.0 does not compare the broker's name. */
+	if (o->tls)
+		set(s, "ssl.endpoint.identification.algorithm", "https");
 	set(s, "ssl.ca.location", o->ca_file);
 	set(s, "ssl.certificate.location", o->client_cert);
 	set(s, "ssl.key.location", o->client_key);

@@ -246,6 +246,16 @@ static void urls_that_name_no_lake_are_refused(void **state)
 	assert_non_null(strstr(err.text, "\"myacct\""));
 	storage_credential_free(&c);
 	storage_credential_free(&other);
+	/* Its signature would go over the wire for all to read. */
+	c = credential(IDENTITY_CONNECTION_STRING,
+		       "DefaultEndpointsProtocol=http;AccountName=myacct;"
+		       "EndpointSuffix=core.windows.net;"
+		       "SharedAccessSignature=sv=1&sig=hidden",
+		       NULL);
+	assert_int_equal(blob_place_parse(&p, "az://lake", c, &err), -1);
+	assert_non_null(strstr(err.text, "https:// only"));
+	assert_null(strstr(err.text, "hidden"));
+	storage_credential_free(&c);
 }
 
 static void text_in_urls_is_encoded(void **state)
