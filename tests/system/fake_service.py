@@ -14,6 +14,7 @@ does is read at each start from $WEFT_FAKE/<row>, then $WEFT_FAKE/all:
   clinging  becomes ready, never lets go of the instances it feeds
   stopping  becomes ready, says STOPPING=1 on SIGTERM, ends 0.3 s later
   noisy     becomes ready and logs 12 MiB
+  forging   never becomes ready, but a child of its own says that it is
 
 It writes its environment and descriptors to $WEFT_FAKE/<row>.<n>.json, and a
 line for each event to $WEFT_FAKE/events.
@@ -93,6 +94,16 @@ def make_noise(folder, label):
     note(folder, f"noisy {label}")
 
 
+def forge(folder, label):
+    """Only the process that weftd started speaks for itself."""
+    if os.fork() == 0:
+        for text in ("READY=1\nSTATUS=forged", f"MAINPID={os.getpid()}\n"
+                     "READY=1", "STOPPING=1", "X_WEFT_TOPOLOGY=99"):
+            notify(text)
+        note(folder, f"forged {label}")
+        os._exit(0)
+
+
 def follow():
     """As a producer does: it feeds whom the topology names, and says so."""
     with open(os.environ["WEFT_TOPOLOGY"]) as f:
@@ -126,7 +137,7 @@ def serve(folder, label, mode, wakeups, signals):
                 serve_one(listener)
             else:
                 os.read(wakeups, 100)
-        if mode not in ("hang", "silent"):
+        if mode not in ("hang", "silent", "forging"):
             notify("WATCHDOG=1")
         while signals:
             if handle(folder, label, mode, signals.pop(0)):
@@ -151,7 +162,9 @@ def main():
     note(folder, f"started {label} {os.getpid()}")
     print(f"{label} starts as {mode}", file=sys.stderr, flush=True)
     end_early(label, mode)
-    if mode != "silent":
+    if mode == "forging":
+        forge(folder, label)
+    elif mode != "silent":
         follow()
         notify("READY=1\nSTATUS=serving as " + mode)
     if mode == "noisy":
