@@ -10,7 +10,7 @@
 #include "spool/foreign.h"
 
 /* Logs that are read at a time; one more takes the place of the oldest. */
-#define MOST_LOGS 16
+#define MOST_LOGS 64
 /* A file that is kept open keeps its space, even when it was freed. */
 #define REST_US INT64_C(1000000)
 

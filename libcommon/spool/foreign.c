@@ -52,8 +52,10 @@ static int list(struct foreign *f, struct err *err)
 
 	reader_close(&f->reader);
 	segments_free(t);
-	if (segments_load(f->dir, t, err) != 0)
+	if (segments_load(f->dir, t, err) != 0) {
+		segments_free(t); /* what it has is in no order */
 		return -1;
+	}
 	for (size_t i = 0; i < t->count;) {
 		const struct segment *segment = &t->list[i];
 

@@ -182,13 +182,43 @@ static void test_refuses_a_log_that_is_not_there(void **state)
 	refuse(&s, twin, "no segment");
 	batch_unref(&twin);
 	/* More logs than it keeps: the first is begun again. */
-	for (int i = 0; i < 40; i++) {
+	for (int i = 0; i < 80; i++) {
 		snprintf(r.dir, sizeof(r.dir), "/tmp/weft-no-such-log-%d", i);
 		twin = batch_refer(&b->header, &r);
 		refuse(&s, twin, r.dir);
 		batch_unref(&twin);
 	}
 	expect(&s, b);
+	batch_unref(&b);
+	source_close(&s);
+}
+
+/* As many collectors as there may be lanes of: none begins again each time. */
+static void test_keeps_sixty_logs(void **state)
+{
+	struct log_test *t = *state;
+	struct source s;
+	struct batch *b, *of[60];
+	struct reference r;
+
+	source_open(&s, t);
+	append(t, 1, 10, 100);
+	wait_durable(t);
+	b = refer(&s, 0);
+	r = *b->reference;
+	for (int i = 0; i < 60; i++) {
+		snprintf(r.dir, sizeof(r.dir), "%s-%d", t->dir, i);
+		assert_int_equal(symlink(t->dir, r.dir), 0);
+		of[i] = batch_refer(&b->header, &r);
+		expect(&s, of[i]);
+	}
+	for (int i = 0; i < 60; i++)
+		assert_int_equal(unlink(of[i]->reference->dir), 0);
+	/* Only who still has the file open can read it. */
+	for (int i = 0; i < 60; i++) {
+		expect(&s, of[i]);
+		batch_unref(&of[i]);
+	}
 	batch_unref(&b);
 	source_close(&s);
 }
@@ -238,6 +268,7 @@ int main(void)
 	    LOG_TEST(test_gives_the_batch_that_was_meant),
 	    LOG_TEST(test_refuses_another_batch),
 	    LOG_TEST(test_refuses_a_log_that_is_not_there),
+	    LOG_TEST(test_keeps_sixty_logs),
 	    LOG_TEST(test_lets_files_go_that_nobody_reads),
 	};
 
