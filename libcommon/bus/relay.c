@@ -10,6 +10,8 @@
 #include "bus/wire.h"
 
 #define BATCHES_A_TURN 32
+/* As in a sink: bodies may come from a slow disk. */
+#define TURN_US 20000
 
 /* ---- what the sinks say ---- */
 
@@ -130,6 +132,7 @@ static void fill(void *arg, struct state *state)
 static bool turn(void *arg)
 {
 	struct bus_relay *r = arg;
+	int64_t until_mono_us = clock_mono_us() + TURN_US;
 	bool more = true;
 
 	for (uint32_t i = 0; i < r->out_count; i++)
@@ -138,8 +141,11 @@ static bool turn(void *arg)
 		refuse(r, clock_mono_us());
 		check_silence(r, clock_mono_us());
 	}
-	for (int n = 0; n < BATCHES_A_TURN && more; n++)
+	for (int n = 0; n < BATCHES_A_TURN && more; n++) {
 		more = relay_step(r);
+		if (clock_mono_us() >= until_mono_us)
+			break;
+	}
 	publisher_turn(&r->publisher);
 	return more;
 }

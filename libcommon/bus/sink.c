@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "bus/bodies.h"
 #include "bus/bus.h"
@@ -12,7 +13,10 @@
 #include "bus/wire.h"
 
 #define BATCHES_A_TURN 32
-#define MAX_UNDURABLE  65536 /* accepted, not durable; then nothing is read */
+/* Bodies may come from a slow disk: then fewer, or no state would go out and no
+ * watchdog be told for so long. */
+#define TURN_US	      20000
+#define MAX_UNDURABLE 65536 /* accepted, not durable; then nothing is read */
 
 /* A batch that was accepted; what is durable is told by count, in order. */
 struct accepted {
@@ -164,6 +168,7 @@ static bool reading(const struct bus_sink *s)
 /* True when there may be more. */
 static bool read_batches(struct bus_sink *s)
 {
+	int64_t until_mono_us = clock_mono_us() + TURN_US;
 	struct err err = {0};
 	struct batch *b;
 
@@ -178,6 +183,8 @@ static bool read_batches(struct bus_sink *s)
 		}
 		receive(s, &b);
 		batch_unref(&b);
+		if (clock_mono_us() >= until_mono_us)
+			break;
 	}
 	return reading(s);
 }

@@ -85,6 +85,31 @@ static void test_a_sink_that_cannot_read_gets_bodies(void **state)
 	net_close(&net);
 }
 
+/* From a slow disk, too, a process reads on between what else it has to do. */
+static void test_slow_bodies_give_way(void **state)
+{
+	struct net net;
+	struct test_sink *k = &net.sinks[0];
+
+	(void)state;
+	refer_init(&net, 1, 1);
+	net_open(&net);
+	source_add(&net.sources[0], 1);
+	net_finish(&net, true);
+	k->node.stopped = true;
+	source_add(&net.sources[0], 8);
+	net_turns(&net, 300000);
+	net.body_us = 30000;
+	k->node.stopped = false;
+	for (int i = 0, had; k->resolved < 9 && i < 1000; i++) {
+		had = k->resolved;
+		net_turn(&net);
+		assert_true(k->resolved <= had + 1);
+	}
+	net_finish(&net, true);
+	net_close(&net);
+}
+
 static void test_a_sink_may_take_none(void **state)
 {
 	struct net net;
@@ -293,6 +318,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_bodies_stay_where_they_are),
 	    cmocka_unit_test(test_a_sink_that_cannot_read_gets_bodies),
+	    cmocka_unit_test(test_slow_bodies_give_way),
 	    cmocka_unit_test(test_a_sink_may_take_none),
 	    cmocka_unit_test(test_a_relay_that_looks_reads_the_body),
 	    cmocka_unit_test(test_a_relay_that_cannot_read_gets_bodies),
