@@ -156,14 +156,15 @@ struct bus_relay_options {
 	const struct bus_endpoint *outs; /* every sink instance of every link */
 	uint32_t out_count;		 /* >= 1 */
 	int64_t silence_us;		 /* as in a source */
+	int64_t rest_us;		 /* as in a sink */
 };
 
 /*
  * Reads the body that a batch refers to: *whole is one reference to the same
  * batch with its body, and the header that it has in b but for the body's crc.
  * -1 with *err: it cannot be read here, or what lies there is another. Then the
- * batch is refused, and from then on, until its end, this consumer asks for
- * batches with their bodies.
+ * batch is refused, and for a while this consumer asks for batches with their
+ * bodies.
  */
 typedef int bus_resolve_fn(void *arg, struct batch *b, struct batch **whole,
 			   struct err *err);
@@ -214,6 +215,10 @@ struct bus_sink_options {
 	struct uuid log_id;
 	const void *saved; /* from bus_sink_save, as of the log's checkpoint */
 	size_t saved_bytes;
+	/* Without references after one could not be resolved, each time twice
+	 * as long up to 60 times that; well above STATE_REPEAT_US, or what is
+	 * sent again comes by reference again. 0: 60 s. */
+	int64_t rest_us;
 };
 
 /*

@@ -119,7 +119,7 @@ static void fill(void *arg, struct state *state)
 	for (uint32_t i = 0; i < r->out_count; i++)
 		views[i] = &r->outs[i]->view;
 	state->complete = complete(r);
-	state->references = r->bodies.taken;
+	state->references = bodies_taken(&r->bodies);
 	state->history = 0;
 	state->lane_count = 0;
 	if (!state->complete)
@@ -231,7 +231,7 @@ static int open_sockets(struct bus_relay *r,
 			    WIRE_BATCH_BYTES, err) != 0)
 		return -1;
 	bodies_open(&r->bodies, options->in->data, r->events.resolve,
-		    r->events.arg);
+		    r->events.arg, options->rest_us);
 	r->publisher.fill = fill;
 	r->publisher.arg = r;
 	if (publisher_open(&r->publisher, r->bus, options->name,

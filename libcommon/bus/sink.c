@@ -49,7 +49,7 @@ static void fill(void *arg, struct state *state)
 
 	state->log_id = s->log_id;
 	state->complete = true;
-	state->references = s->bodies.taken;
+	state->references = bodies_taken(&s->bodies);
 	state->lane_count = lanes_list(s->lanes, &s->list);
 	state->lanes = s->list;
 }
@@ -213,7 +213,7 @@ static int open_sockets(struct bus_sink *s,
 			    WIRE_BATCH_BYTES, err) != 0)
 		return -1;
 	bodies_open(&s->bodies, options->in->data, s->events.resolve,
-		    s->events.arg);
+		    s->events.arg, options->rest_us);
 	s->publisher.fill = fill;
 	s->publisher.arg = s;
 	return publisher_open(&s->publisher, s->bus, options->name,

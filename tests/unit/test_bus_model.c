@@ -240,6 +240,7 @@ static void run(uint64_t seed)
 	m.net.drain_us = below(&m, 2) ? 100 * NET_PATIENCE_US : 50000;
 	m.net.by_key = below(&m, 2);
 	m.net.refers = below(&m, 4) != 0;
+	m.net.rest_us = 400000;
 	m.net.keys = 1 + below(&m, 6);
 	m.net.payload_bytes /= m.net.keys;
 	m.logs_fail = below(&m, 3) == 0;

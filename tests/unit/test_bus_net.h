@@ -113,6 +113,7 @@ struct net {
 	int64_t drain_us;
 	bool by_key;
 	bool refers;	  /* whoever can sends and takes batches by reference */
+	int64_t rest_us;  /* as in a sink's options */
 	uint32_t body_us; /* that reading one body takes */
 	bool keyless;
 	uint32_t keys;	      /* events of a batch, each of another key */
@@ -432,7 +433,8 @@ static inline void relay_open(struct test_relay *r)
 					    .in = &in,
 					    .outs = outs,
 					    .out_count = r->sinks,
-					    .silence_us = r->net->silence_us};
+					    .silence_us = r->net->silence_us,
+					    .rest_us = r->net->rest_us};
 	struct bus_relay_events events = {
 	    .work = net_work,
 	    .resolve = r->net->refers ? relay_resolve : NULL,
@@ -524,7 +526,8 @@ static inline void sink_open(struct test_sink *k)
 					   .in = &in,
 					   .log_id = k->log_id,
 					   .saved = k->saved.data,
-					   .saved_bytes = k->saved.used};
+					   .saved_bytes = k->saved.used,
+					   .rest_us = k->net->rest_us};
 	struct bus_sink_events events = {
 	    .accept = net_accept,
 	    .resolve = k->net->refers && !k->by_value ? sink_resolve : NULL,

@@ -64,7 +64,7 @@ static void test_a_sink_that_cannot_read_gets_bodies(void **state)
 	references = stats.references;
 	assert_int_equal(stats.refused, 1);
 	assert_true(source_stats(&net.sources[0]).evidence >= 1);
-	/* It is not asked again, even when it could: not in this life. */
+	/* It is not asked again at once, even when it could. */
 	net.sinks[1].blind = false;
 	source_add(&net.sources[0], 100);
 	net_finish(&net, true);
@@ -76,12 +76,71 @@ static void test_a_sink_that_cannot_read_gets_bodies(void **state)
 	assert_int_equal(net.sources[0].begins, 0);
 	assert_true(net.relays[0].resolved >= 100);
 	assert_true(sink_stats(&net.sinks[0]).references >= 200);
-	/* In its next life it is. */
+	/* In its next life it is, rest or no rest. */
 	sink_kill(&net.sinks[1]);
 	sink_open(&net.sinks[1]);
 	source_add(&net.sources[0], 10);
 	net_finish(&net, true);
 	assert_true(sink_stats(&net.sinks[1]).references > 0);
+	net_close(&net);
+}
+
+static void feed(struct net *net)
+{
+	if (net_done(net))
+		source_add(&net->sources[0], 1);
+}
+
+static bool two_were_resolved(struct net *net)
+{
+	feed(net);
+	return net->sinks[0].resolved >= 2;
+}
+
+static bool three_were_refused(struct net *net)
+{
+	feed(net);
+	return sink_stats(&net->sinks[0]).refused >= 3;
+}
+
+/* A disk had a bad moment, or there were too many open files. */
+static void test_references_come_back(void **state)
+{
+	struct net net;
+	struct test_sink *k = &net.sinks[0];
+
+	(void)state;
+	refer_init(&net, 1, 1);
+	net.rest_us = 700000;
+	net_open(&net);
+	k->blind = true;
+	source_add(&net.sources[0], 100);
+	net_finish(&net, true);
+	assert_int_equal(k->resolved, 1);
+	k->blind = false;
+	assert_true(net_until(&net, two_were_resolved));
+	net_finish(&net, true);
+	assert_int_equal(sink_stats(k).refused, 1);
+	assert_int_equal(net.sources[0].begins, 0);
+	net_close(&net);
+}
+
+/* Whoever can never read fails ever more seldom, and loses nothing. */
+static void test_rests_become_longer(void **state)
+{
+	struct net net;
+	int64_t began_mono_us;
+
+	(void)state;
+	refer_init(&net, 1, 1);
+	net.rest_us = 500000;
+	net.sinks[0].blind = true;
+	net_open(&net);
+	began_mono_us = clock_mono_us();
+	assert_true(net_until(&net, three_were_refused));
+	assert_true(clock_mono_us() - began_mono_us >= 3 * net.rest_us);
+	net_finish(&net, true);
+	assert_int_equal(net.sources[0].begins, 0);
 	net_close(&net);
 }
 
@@ -318,6 +377,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_bodies_stay_where_they_are),
 	    cmocka_unit_test(test_a_sink_that_cannot_read_gets_bodies),
+	    cmocka_unit_test(test_references_come_back),
+	    cmocka_unit_test(test_rests_become_longer),
 	    cmocka_unit_test(test_slow_bodies_give_way),
 	    cmocka_unit_test(test_a_sink_may_take_none),
 	    cmocka_unit_test(test_a_relay_that_looks_reads_the_body),
