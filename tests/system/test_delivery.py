@@ -517,7 +517,7 @@ def small_disk(pipeline):
     """A disk of 40 MiB for all of the pipeline's state."""
     pipeline.state_dir.mkdir()
     done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs",
+        ["mount", "-t", "tmpfs", "-o", "size=40m,mode=700", "tmpfs",
          pipeline.state_dir], capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.skip(f"a tmpfs cannot be mounted here: {done.stderr.strip()}")
