@@ -393,7 +393,7 @@ static int check_all(struct row_reader *r, struct row_cursor *c,
 int row_check(struct row_reader *r, const struct contract *contract,
 	      const char *line, size_t bytes, struct err *err)
 {
-	struct row_cursor c;
+	struct row_cursor c = {0};
 
 	if (row_open(r, contract, line, bytes, &c, err) != 0)
 		return -1;
