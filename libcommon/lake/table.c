@@ -70,8 +70,20 @@ static void remove_upload(struct table *t)
 	free(name);
 }
 
+/* Rows that were prepared are in the table, or soon may be. */
+static void remember(struct table *t)
+{
+	for (size_t i = 0; i < t->range.count && t->hashes; i++)
+		if (!t->range.events[i].skip && t->hashes[i])
+			recent_add(t->recent, t->hashes[i],
+				   t->range.last_at_us);
+}
+
 void table_drop(struct table *t)
 {
+	/* Once its positions are passed over nothing else would. */
+	if (t->doubtful)
+		remember(t);
 	if (t->touched && !t->doubtful)
 		remove_upload(t);
 	if (t->file)
@@ -254,19 +266,9 @@ int table_prepare(struct table *t, const struct table_range *range,
 	return 0;
 }
 
-/* Rows that were prepared are in the table, or soon may be. */
-static void remember(struct table *t)
-{
-	for (size_t i = 0; i < t->range.count && t->hashes; i++)
-		if (!t->range.events[i].skip && t->hashes[i])
-			recent_add(t->recent, t->hashes[i],
-				   t->range.last_at_us);
-}
-
 /* The range is in the table. */
 static void finish(struct table *t)
 {
-	remember(t);
 	for (size_t i = 0; i < t->range.count && t->hashes; i++) {
 		const struct lake_event *e = &t->range.events[i];
 
@@ -327,7 +329,8 @@ static void settle(struct table *t, enum delta_result settled, bool mine,
 	if (*result == TABLE_DONE) {
 		finish(t);
 	} else {
-		remember(t);
+		if (!mine)
+			remember(t);
 		table_drop(t);
 	}
 }

@@ -175,6 +175,7 @@ static bool take_one(struct sides *s, const struct job_moved *moved)
 {
 	struct side *side = find(s, moved->table);
 	struct spool_stats stats;
+	char quoted[LOG_QUOTE_BYTES];
 	struct err err;
 	uint64_t position;
 	bool full;
@@ -191,14 +192,17 @@ static bool take_one(struct sides *s, const struct job_moved *moved)
 		return true;
 	}
 	full = side && err.code == ENOSPC;
-	if (!side || (full && !side->told_full)) {
-		char quoted[LOG_QUOTE_BYTES];
-
-		log_error("side_log_full",
-			  "table=%s error=%s action=\"mend the table, or raise "
-			  "side_log_cap; until then all tables wait\"",
+	if (!side)
+		log_error("side_log_failed",
+			  "table=%s error=%s action=\"mend what the error "
+			  "says; until then all tables wait\"",
 			  moved->table, log_quote(quoted, err.text));
-	}
+	else if (full && !side->told_full)
+		log_error("side_log_full",
+			  "table=%s error=%s action=\"mend the table, or make "
+			  "room: on the disk, or by side_log_cap; until then "
+			  "all tables wait\"",
+			  moved->table, log_quote(quoted, err.text));
 	if (side)
 		side->told_full = full;
 	return false;
@@ -253,37 +257,67 @@ void sides_mark(const struct sides *s, struct job *job)
 
 /* --- landing --- */
 
+/*
+ * Turns the record into what it was in the log that it came from. What a repair
+ * saved has no lane any more: it is then one of the side log itself, or all of
+ * them would have the same position, and be taken for the same.
+ */
+static void origin_of(const struct side *side, struct spool_record *record,
+		      struct uuid *log_id)
+{
+	const struct batch_header *header = &record->batch->header;
+
+	*log_id = *spool_id(side->log);
+	if (!header->lane.epoch)
+		return;
+	*log_id = header->lane.source;
+	record->position = header->sequence;
+	record->next = header->sequence + 1;
+	record->appended_at_us = (int64_t)header->lane.epoch;
+}
+
 /* Takes a record into the job; false when the job ends before it. */
 static bool collect(struct sides *s, struct side *side, struct job **job,
 		    struct spool_record *record, struct contract_set *set)
 {
-	const struct batch_header header = record->batch->header;
 	uint64_t next = record->next;
-	bool foreign = memcmp(&header.lane.source, &s->options.log_id,
-			      sizeof(s->options.log_id)) != 0;
+	struct uuid log_id;
+	bool foreign;
 
+	origin_of(side, record, &log_id);
+	foreign =
+	    memcmp(&log_id, &s->options.log_id, sizeof(s->options.log_id)) != 0;
 	if (!*job) {
 		*job = job_new();
 		(*job)->side = xstrdup(side->table);
-		(*job)->log_id = header.lane.source;
-	} else if (memcmp(&(*job)->log_id, &header.lane.source,
-			  sizeof(header.lane.source)) != 0) {
+		(*job)->log_id = log_id;
+	} else if (memcmp(&(*job)->log_id, &log_id, sizeof(log_id)) != 0) {
 		return false;
 	}
 	side->end = next;
 	note_streams(side, record->batch);
 	/* It was moved twice. */
-	if ((*job)->count && header.sequence < (*job)->end) {
+	if ((*job)->count && record->position < (*job)->end) {
 		batch_unref(&record->batch);
 		return true;
 	}
-	record->position = header.sequence;
-	record->next = header.sequence + 1;
-	record->appended_at_us = (int64_t)header.lane.epoch;
 	job_add(*job, record, set, s->options.late_us);
 	/* Nothing is known of what came by way of another log. */
 	(*job)->batches[(*job)->count - 1].flagged |= foreign;
 	return true;
+}
+
+/* Nothing can be read any more before a position: else it would wait there. */
+static void pass_over(struct side *side, const struct job *job,
+		      uint64_t position)
+{
+	if (job) {
+		side->end = position;
+		return;
+	}
+	side->cursor = position;
+	spool_free_before(side->log, position);
+	watch_room(side);
 }
 
 /* -1 with *err, and the job as far as it got. */
@@ -297,6 +331,8 @@ static int read_side(struct sides *s, struct side *side, size_t bytes,
 		int rc = spool_read_record(side->log, &record, err);
 		struct contract_set *set;
 
+		if (rc == 0)
+			pass_over(side, *job, record.position);
 		if (rc <= 0)
 			return rc;
 		set = s->events.set_of(s->events.arg,
@@ -404,8 +440,9 @@ int sides_open(struct sides **sides, const struct sides_options *options,
 	s->dir = xstrdup(options->dir);
 	if (!d && errno != ENOENT)
 		rc = err_errno(err, errno, "cannot read %s", options->dir);
+	/* No table has a dot in its name; what a repair keeps beside has. */
 	while (rc == 0 && d && (entry = readdir(d)))
-		if (entry->d_name[0] != '.')
+		if (!strchr(entry->d_name, '.'))
 			rc = open_found(s, entry->d_name, err);
 	if (d)
 		closedir(d);

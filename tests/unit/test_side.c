@@ -281,6 +281,133 @@ static void another_log_is_another_job(void **state)
 	side_test_free(t);
 }
 
+/* It has neither lane nor sequence, and comes once all the same. */
+static void what_a_repair_saved_comes_too(void **state)
+{
+	struct side_test *t = side_test_new();
+	const struct uuid nobody = {0};
+	struct job *job;
+	int64_t at_us;
+
+	(void)state;
+	move(t, "orders", 100, 0);
+	for (uint64_t n = 1; n <= 2; n++) {
+		struct batch *made = make_batch(t->log, n, 3, 100);
+		struct batch_header none = made->header;
+		struct batch *b;
+
+		none.sequence = 0;
+		none.flags = BATCH_REPLAY;
+		b = batch_relabel(made, &none);
+		batch_unref(&made);
+		job_move(t->job, job_set_aside(t->job, "orders"), &b);
+	}
+	take(t);
+	job = next(t, &at_us);
+	assert_non_null(job);
+	assert_int_equal(job->count, 1);
+	assert_int_equal(job->batches[0].position, 100);
+	done(t, &job, 0);
+	job = next(t, &at_us);
+	assert_non_null(job);
+	assert_memory_not_equal(&job->log_id, &t->log_id, sizeof(t->log_id));
+	assert_memory_not_equal(&job->log_id, &nobody, sizeof(nobody));
+	assert_int_equal(job->count, 2);
+	assert_true(job->batches[0].position < job->batches[1].position);
+	assert_true(job->batches[1].position < job->end);
+	assert_true(job->batches[0].flagged && job->batches[1].flagged);
+	assert_true(job->batches[0].appended_at_us > 0);
+	done(t, &job, 0);
+	assert_null(next(t, &at_us));
+	side_test_free(t);
+}
+
+/* The copy that a repair keeps is what it could not save. */
+static void a_copy_beside_is_left_alone(void **state)
+{
+	struct side_test *t = side_test_new();
+	char *log = xasprintf("%s/orders", t->dir);
+	char *copy = xasprintf("%s/orders.backup-20260101T000000Z", t->dir);
+	int64_t at_us;
+	struct job *job;
+
+	(void)state;
+	move(t, "orders", 100, 0);
+	take(t);
+	sides_close(&t->sides);
+	assert_int_equal(rename(log, copy), 0);
+	open_all(t);
+	job = next(t, &at_us);
+	assert_null(job);
+	sides_close(&t->sides);
+	remove_files(copy);
+	assert_int_equal(rmdir(copy), 0);
+	free(copy);
+	free(log);
+	side_test_free(t);
+}
+
+/* Breaks the last bytes of a table's only segment that are not zero. */
+static void damage_last(const struct side_test *t, const char *table)
+{
+	char *dir = xasprintf("%s/%s", t->dir, table);
+	DIR *d = opendir(dir);
+	struct dirent *entry;
+	int damaged = 0;
+
+	assert_non_null(d);
+	while ((entry = readdir(d))) {
+		const char *dot = strrchr(entry->d_name, '.');
+		char byte = 0;
+		off_t at;
+		int fd;
+
+		if (!dot || strcmp(dot, ".log") != 0)
+			continue;
+		fd = openat(dirfd(d), entry->d_name, O_RDWR);
+		assert_true(fd >= 0);
+		at = lseek(fd, 0, SEEK_END);
+		while (at > 0 && !byte)
+			assert_int_equal(pread(fd, &byte, 1, --at), 1);
+		assert_true(at > 0);
+		assert_int_equal(pwrite(fd, "????", 4, at - 60), 4);
+		close(fd);
+		damaged++;
+	}
+	assert_int_equal(damaged, 1);
+	closedir(d);
+	free(dir);
+}
+
+/* Its table would be set aside for ever. */
+static void what_is_damaged_at_the_end_is_passed_over(void **state)
+{
+	for (uint64_t good = 0; good <= 1; good++) {
+		struct side_test *t = side_test_new();
+		struct job *job, *main_job = job_new();
+		int64_t at_us;
+
+		(void)state;
+		for (uint64_t n = 0; n <= good; n++)
+			move(t, "orders", 100 + n, 0);
+		take(t);
+		sides_close(&t->sides);
+		damage_last(t, "orders");
+		open_all(t);
+		job = next(t, &at_us);
+		assert_int_equal(job != NULL, good);
+		if (job) {
+			assert_int_equal(job->count, 1);
+			done(t, &job, 0);
+		}
+		assert_null(next(t, &at_us));
+		sides_mark(t->sides, main_job);
+		assert_int_equal(main_job->aside_count, 0);
+		job_free(&main_job);
+		side_test_free(t);
+	}
+}
+
 static void one_that_is_full_refuses_its_streams_and_waits(void **state)
 {
 	struct side_test *t = side_test_new();
@@ -358,6 +485,9 @@ int main(void)
 	    cmocka_unit_test(a_try_that_failed_comes_again_in_its_time),
 	    cmocka_unit_test(it_survives_and_tells_what_was_moved_twice),
 	    cmocka_unit_test(another_log_is_another_job),
+	    cmocka_unit_test(what_a_repair_saved_comes_too),
+	    cmocka_unit_test(a_copy_beside_is_left_alone),
+	    cmocka_unit_test(what_is_damaged_at_the_end_is_passed_over),
 	    cmocka_unit_test(one_that_is_full_refuses_its_streams_and_waits),
 	    cmocka_unit_test(what_cannot_be_read_waits),
 	};
