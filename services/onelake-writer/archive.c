@@ -18,8 +18,9 @@
 #define ROOT	  "Files/bronze/raw_events"
 #define LEVEL	  1
 #define OUT_BYTES (256u << 10)
-/* Types beyond these share a file, lest there be as many as senders like; so do
- * those that are too long for a folder's name, in which %XX takes three. */
+/* Types beyond these share a file a day, lest there be as many as senders like;
+ * so do those that are too long for a folder's name, in which %XX takes three.
+ */
 #define GROUPS_MOST 256
 #define TYPE_MOST   64
 #define DAY_US	    INT64_C(86400000000)
@@ -46,7 +47,7 @@ struct archive {
 	ZSTD_CCtx *zstd;
 	char *out;
 	struct group *groups;
-	uint32_t group_count;
+	uint32_t group_count, group_room;
 	uint32_t done; /* groups of this job that are in the lake */
 };
 
@@ -59,7 +60,8 @@ struct archive *archive_new(struct store *store, const char *scratch,
 	a->path = xasprintf("%s/archive.ndjson.zst", scratch);
 	a->log_id = xstrdup(log_id);
 	a->out = xmalloc(OUT_BYTES);
-	a->groups = xcalloc(GROUPS_MOST + 1, sizeof(*a->groups));
+	a->group_room = GROUPS_MOST;
+	a->groups = xcalloc(a->group_room, sizeof(*a->groups));
 	a->zstd = ZSTD_createCCtx();
 	if (!a->zstd)
 		abort();
@@ -122,29 +124,44 @@ static char *folder_of(const char *type, size_t bytes, int64_t day)
 	return out.data;
 }
 
+/* The group of that type and day; group_count when there is none. */
+static uint32_t look_up(const struct archive *a, const char *type, size_t bytes,
+			int64_t day)
+{
+	uint32_t i = 0;
+
+	while (i < a->group_count &&
+	       (a->groups[i].day != day || a->groups[i].type_bytes != bytes ||
+		memcmp(a->groups[i].type, type, bytes) != 0))
+		i++;
+	return i;
+}
+
+/* No two groups share a folder: the file of one would replace the other's. */
 static uint32_t find_group(struct archive *a, const char *type, size_t bytes,
 			   int64_t day)
 {
-	struct group *g;
+	uint32_t i;
 
 	if (!bytes || bytes > TYPE_MOST) {
 		type = bytes ? "other" : "none";
 		bytes = strlen(type);
 	}
-	for (uint32_t i = 0; i < a->group_count; i++) {
-		g = &a->groups[i];
-		if (g->day == day && g->type_bytes == bytes &&
-		    memcmp(g->type, type, bytes) == 0)
-			return i;
-	}
-	if (a->group_count > GROUPS_MOST)
-		return GROUPS_MOST;
-	if (a->group_count == GROUPS_MOST) {
+	i = look_up(a, type, bytes, day);
+	if (i == a->group_count && i >= GROUPS_MOST) {
 		type = "other";
 		bytes = strlen(type);
+		i = look_up(a, type, bytes, day);
 	}
-	g = &a->groups[a->group_count];
-	*g = (struct group){folder_of(type, bytes, day), type, bytes, day};
+	if (i < a->group_count)
+		return i;
+	if (i == a->group_room) {
+		a->group_room = 2 * a->group_room;
+		a->groups =
+		    xreallocarray(a->groups, a->group_room, sizeof(*a->groups));
+	}
+	a->groups[i] =
+	    (struct group){folder_of(type, bytes, day), type, bytes, day};
 	return a->group_count++;
 }
 
