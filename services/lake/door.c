@@ -21,7 +21,6 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/durable.h"
-#include "base/io.h"
 #include "proto/control.h"
 
 #define SERVICE	   "replay"
@@ -180,6 +179,8 @@ int door_open(struct door *d, const struct conf *conf, bool sends,
 	}
 	d->to = to[1];
 	d->from = from[0];
+	/* The service's end of it stays as it is. */
+	(void)fcntl(d->to, F_SETFL, O_NONBLOCK);
 	rc = spawn(d, path, conf, (const int[]){to[0], from[1]}, err);
 	close(to[0]);
 	close(from[1]);
@@ -244,21 +245,11 @@ static int has_ended(const struct door *d, struct err *err)
 		       d->log, *line ? line : "(nothing)");
 }
 
-int door_send(struct door *d, struct err *err)
+/* Until the service takes or says more, which `events` tells. -1 with *err. */
+static int await(const struct door *d, int fd, short events, int64_t until_us,
+		 struct err *err)
 {
-	size_t sent = io_write_all(d->to, d->out.data, d->out.used);
-
-	if (sent < d->out.used)
-		return has_ended(d, err);
-	buf_clear(&d->out);
-	return 0;
-}
-
-/* More of what it answers. */
-static int read_more(struct door *d, int64_t until_us, struct err *err)
-{
-	struct pollfd p = {.fd = d->from, .events = POLLIN};
-	ssize_t n;
+	struct pollfd p = {.fd = fd, .events = events};
 
 	while (poll(&p, 1, LOOK_MS) <= 0) {
 		if (d->stop && atomic_load(d->stop))
@@ -266,6 +257,41 @@ static int read_more(struct door *d, int64_t until_us, struct err *err)
 		if (until_us && clock_mono_us() > until_us)
 			return err_set(err, ETIMEDOUT, "no answer in time");
 	}
+	return 0;
+}
+
+static int64_t until(int64_t timeout_us)
+{
+	return timeout_us ? clock_mono_us() + timeout_us : 0;
+}
+
+int door_send(struct door *d, int64_t timeout_us, struct err *err)
+{
+	int64_t until_us = until(timeout_us);
+	size_t sent = 0;
+
+	while (sent < d->out.used) {
+		ssize_t n;
+
+		/* A service whose log is full reads no more. */
+		if (await(d, d->to, POLLOUT, until_us, err) != 0)
+			return -1;
+		n = write(d->to, d->out.data + sent, d->out.used - sent);
+		if (n < 0 && errno != EAGAIN && errno != EINTR)
+			return has_ended(d, err);
+		sent += n > 0 ? (size_t)n : 0;
+	}
+	buf_clear(&d->out);
+	return 0;
+}
+
+/* More of what it answers. */
+static int read_more(struct door *d, int64_t until_us, struct err *err)
+{
+	ssize_t n;
+
+	if (await(d, d->from, POLLIN, until_us, err) != 0)
+		return -1;
 	buf_reserve(&d->in, READ_BYTES);
 	n = read(d->from, d->in.data + d->in.used, READ_BYTES);
 	if (n <= 0)
@@ -277,7 +303,7 @@ static int read_more(struct door *d, int64_t until_us, struct err *err)
 int door_answer(struct door *d, struct replay_frame *answer, int64_t timeout_us,
 		struct err *err)
 {
-	int64_t until_us = timeout_us ? clock_mono_us() + timeout_us : 0;
+	int64_t until_us = until(timeout_us);
 	size_t used;
 	int whole;
 

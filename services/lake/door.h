@@ -30,8 +30,11 @@ int door_open(struct door *d, const struct conf *conf, bool sends,
 /* Ends it, and waits for that. Accepts one that was never opened. */
 void door_close(struct door *d);
 
-/* Sends what is in d->out, as replay_begin() and so on have put it there. */
-int door_send(struct door *d, struct err *err) MUST_CHECK;
+/*
+ * Sends what is in d->out, as replay_begin() and so on have put it there. -1
+ * with *err as door_answer(); then no more may be sent.
+ */
+int door_send(struct door *d, int64_t timeout_us, struct err *err) MUST_CHECK;
 
 /*
  * The next answer, borrowed until the next call. -1 with *err: ETIMEDOUT when

@@ -123,7 +123,7 @@ static int ask_type(struct archive_replay *r, const char *type, struct err *err)
 	replay_text(&d->out, r->a->events.stream);
 	replay_text(&d->out, type);
 	replay_end(&d->out, at);
-	if (door_send(d, err) != 0 ||
+	if (door_send(d, r->sending.wait_us, err) != 0 ||
 	    door_answer(d, &answer, r->sending.wait_us, err) != 0)
 		return -1;
 	return answer.kind == REPLAY_YES;

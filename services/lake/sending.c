@@ -118,8 +118,8 @@ int sending_ask(struct sending *s, enum replay_kind kind, struct err *err)
 
 	replay_begin(&s->door.out, kind, 0);
 	replay_end(&s->door.out, at);
-	if (door_send(&s->door, err) != 0)
-		return -1;
+	if (door_send(&s->door, s->wait_us, err) != 0)
+		return told_late(s, kind, err);
 	while (answer.kind != REPLAY_DONE) {
 		if (door_answer(&s->door, &answer, s->wait_us, err) != 0)
 			return told_late(s, kind, err);
