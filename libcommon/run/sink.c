@@ -43,6 +43,8 @@ struct sink {
 	uint64_t durable; /* as last heard: lanes and reads go no further */
 	struct buf state; /* the deliverer's */
 	uint64_t delivered;
+	/* Of what was read last nothing can be had, from here to there. */
+	uint64_t blank_from, blank_to;
 	struct buf checkpoint; /* scratch */
 	bool told_too_large;
 	struct buf recovered; /* batch headers found while the log opened */
@@ -313,20 +315,50 @@ const struct uuid *sink_log_id(const struct sink *s)
 	return spool_id(s->spool);
 }
 
+/* A log that ends in what cannot be read would have it undelivered for ever. */
+static void pass_over(struct sink *s)
+{
+	if (s->delivered >= s->blank_from && s->delivered < s->blank_to)
+		s->delivered = s->blank_to;
+	spool_free_before(s->spool, s->delivered);
+}
+
+static void note_blank(struct sink *s, uint64_t from, uint64_t to)
+{
+	if (from == to)
+		return;
+	if (from != s->blank_to)
+		s->blank_from = from;
+	s->blank_to = to;
+	pass_over(s);
+}
+
 int sink_read(struct sink *s, uint64_t *position, uint64_t *next,
 	      struct batch **b, struct err *err)
 {
-	if (*position >= s->durable)
+	uint64_t from = *position;
+	int rc;
+
+	if (from >= s->durable)
 		return 0;
-	return spool_read(s->spool, position, next, b, err);
+	rc = spool_read(s->spool, position, next, b, err);
+	if (rc == 0)
+		note_blank(s, from, *position);
+	return rc;
 }
 
 int sink_read_record(struct sink *s, struct spool_record *record,
 		     struct err *err)
 {
-	if (record->position >= s->durable)
+	uint64_t from = record->position;
+	int rc;
+
+	if (from >= s->durable)
 		return 0;
-	return spool_read_record(s->spool, record, err);
+	rc = spool_read_record(s->spool, record, err);
+	if (rc == 0)
+		note_blank(s, from, record->position);
+	return rc;
 }
 
 void sink_delivered(struct sink *s, uint64_t position, const void *state,
@@ -338,7 +370,7 @@ void sink_delivered(struct sink *s, uint64_t position, const void *state,
 	buf_append(&s->state, state, bytes);
 	s->delivered = position;
 	FAILPOINT("sink_before_free");
-	spool_free_before(s->spool, position);
+	pass_over(s);
 	bus_sink_resume(s->bus);
 }
 

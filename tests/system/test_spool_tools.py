@@ -225,6 +225,28 @@ def test_what_is_saved_arrives_once(pipeline, lake, damage):
     lake.wait(expected[1] | {"order-99999"})
 
 
+def test_a_log_that_ends_in_what_is_lost_is_empty_in_the_end(pipeline, lake):
+    sinks, wanted = fill_sinks(pipeline, [
+        pipeline.out_dir, pipeline.folder / "lake" / "Tables"])
+    expected = []
+    for log in sinks:
+        ids = log.ids()
+        last = max(ids)
+        for n in range(40):
+            log.change(last + RECORD_PREFIX + 100 + n,
+                       lambda byte: byte ^ 0x80)
+        assert log.repair()["saved_records"] == 0
+        expected.append(wanted - set(ids[last]))
+    pipeline.sections["pipeline"]["drain_timeout"] = "20s"
+    cut = pipeline.logs().count("drain_cut_short")
+    pipeline.start()
+    wait_file(pipeline, expected[0])
+    lake.wait(expected[1])
+    # Nothing is left that a stop would wait for.
+    pipeline.stop()
+    assert pipeline.logs().count("drain_cut_short") == cut
+
+
 def test_a_repair_after_half_was_delivered_repeats_nothing(pipeline, lake):
     """Freed records stay freed, and a lost checkpoint brings no row twice."""
     pipeline.start()
