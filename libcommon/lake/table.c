@@ -70,11 +70,12 @@ static void remove_upload(struct table *t)
 	free(name);
 }
 
-/* Rows that were prepared are in the table, or soon may be. */
+/* Rows that were prepared are in the table, or soon may be. Of a range that is
+ * prepared again the events may be gone. */
 static void remember(struct table *t)
 {
 	for (size_t i = 0; i < t->range.count && t->hashes; i++)
-		if (!t->range.events[i].skip && t->hashes[i])
+		if (t->hashes[i])
 			recent_add(t->recent, t->hashes[i],
 				   t->range.last_at_us);
 }
@@ -252,6 +253,14 @@ static int make_rows(struct table *t, struct err *err)
 	return done < 0 ? -1 : 0;
 }
 
+/* Leaves the hashes of those alone that become rows. */
+static void keep_hashes_of_rows(struct table *t)
+{
+	for (size_t i = 0; i < t->range.count && t->hashes; i++)
+		if (t->range.events[i].skip)
+			t->hashes[i] = 0;
+}
+
 int table_prepare(struct table *t, const struct table_range *range,
 		  struct err *err)
 {
@@ -262,6 +271,7 @@ int table_prepare(struct table *t, const struct table_range *range,
 		t->stale = true;
 		return -1;
 	}
+	keep_hashes_of_rows(t);
 	t->prepared = true;
 	return 0;
 }

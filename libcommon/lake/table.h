@@ -62,7 +62,8 @@ void table_free(struct table **t);
  */
 #define TABLE_NO_POSITION UINT64_MAX
 struct table_range {
-	struct lake_event *events; /* borrowed until committed or dropped */
+	struct lake_event *events; /* borrowed until committed, dropped or
+				    * prepared again */
 	size_t count;
 	uint64_t end; /* the range ends before this position */
 	int64_t first_at_us, last_at_us; /* appended to the log */

@@ -40,7 +40,7 @@ struct table {
 	int64_t txn_from;
 	char *file;	  /* scratch */
 	char *name;	  /* relative to the table */
-	uint64_t *hashes; /* of identities, 0: none */
+	uint64_t *hashes; /* of identities, 0: none, or no row */
 };
 
 /*
