@@ -18,7 +18,9 @@
 
 /* No segment is smaller, however small the cap or the disk. */
 #define SPOOL_SEGMENT_LEAST INT64_C(65536)
-/* Appends wait in memory at most this much while the disk is slow. */
+/* While more than this waits in memory for a slow disk nothing is appended. A
+ * batch that brings it there is taken, or what is a request in two of them
+ * might never be. */
 #define SPOOL_QUEUE_BYTES INT64_C(33554432)
 /* A commit is not put off any more once this much waits for it. */
 #define SPOOL_PACE_BYTES UINT64_C(1048576)

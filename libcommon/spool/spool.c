@@ -322,8 +322,7 @@ static int refuse(const struct spool *s, uint64_t bytes, struct err *err)
 		    "the disk of the log in %s is almost full; what is left "
 		    "is for those who empty the log",
 		    s->dir);
-	else if (s->end != s->durable &&
-		 s->end - s->durable + bytes > (uint64_t)SPOOL_QUEUE_BYTES)
+	else if (s->end - s->durable > (uint64_t)SPOOL_QUEUE_BYTES)
 		err_set(err, EAGAIN,
 			"%" PRIu64 " bytes wait for the disk of the log in %s",
 			s->end - s->durable, s->dir);

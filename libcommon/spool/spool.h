@@ -163,8 +163,8 @@ int spool_checkpoint_now(struct spool *s, struct err *err) MUST_CHECK;
  * Queues a batch (takes a reference) and gives its position. Never blocks.
  * Refused with -1 and *err, all retriable: ENOSPC at the cap, on a full disk or
  * on one with less free than the headroom,
- * EIO while the disk fails, EAGAIN while it is so slow that 32 MiB wait for it.
- * EFBIG (not retriable): larger than the log may ever hold. Nothing is
+ * EIO while the disk fails, EAGAIN while it is so slow that over 32 MiB wait
+ * for it. EFBIG (not retriable): larger than the log may ever hold. Nothing is
  * acknowledged before `committed` says so.
  */
 int spool_append(struct spool *s, struct batch *b, uint64_t *position,

@@ -196,6 +196,25 @@ static void test_a_hanging_sync_tells_nothing_and_blocks_nobody(void **state)
 	assert_all(t, sequence);
 }
 
+/* Together they are more than may wait: whoever sends them as one request would
+ * never get it in. */
+static void test_two_large_batches_wait_together(void **state)
+{
+	struct log_test *t = *state;
+	struct err err = {0};
+	uint64_t position;
+
+	open_log(t);
+	hold_syncs(true);
+	assert_int_equal(try_append(t, 1, 20, 900000, &position, &err), 0);
+	assert_int_equal(try_append(t, 2, 20, 900000, &position, &err), 0);
+	assert_int_equal(try_append(t, 3, 1, 100, &position, &err), -1);
+	assert_int_equal(err.code, EAGAIN);
+	hold_syncs(false);
+	wait_durable(t);
+	assert_all(t, 2);
+}
+
 static void test_a_hanging_directory_sync_tells_nothing(void **state)
 {
 	struct log_test *t = *state;
@@ -267,10 +286,6 @@ static void test_a_checkpoint_that_fails_is_told_and_tried_again(void **state)
 	assert_int_equal(checkpoint(t), 0);
 }
 
-/*
- * What was saved for records that cannot become durable is not carried: the
- * question is answered with the disk's failure.
- */
 /* What a process that died left may be in the page cache only. */
 static void test_a_found_checkpoint_frees_nothing(void **state)
 {
@@ -302,6 +317,10 @@ static void test_a_found_checkpoint_frees_nothing(void **state)
 	assert_int_equal(stats_of(t).bad_records, 0);
 }
 
+/*
+ * What was saved for records that cannot become durable is not carried: the
+ * question is answered with the disk's failure.
+ */
 static void test_a_checkpoint_never_runs_ahead_of_the_disk(void **state)
 {
 	struct log_test *t = *state;
@@ -480,6 +499,7 @@ int main(void)
 	    FAULT_TEST(test_failing_at_every_commit),
 	    FAULT_TEST(test_a_crash_while_failing),
 	    FAULT_TEST(test_a_hanging_sync_tells_nothing_and_blocks_nobody),
+	    FAULT_TEST(test_two_large_batches_wait_together),
 	    FAULT_TEST(test_a_hanging_directory_sync_tells_nothing),
 	    FAULT_TEST(test_closing_over_a_hanging_disk),
 	    FAULT_TEST(test_a_checkpoint_that_fails_is_told_and_tried_again),
