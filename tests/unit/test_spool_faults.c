@@ -22,7 +22,7 @@ static int teardown(void **state)
 
 static void assert_all(struct log_test *t, uint64_t count)
 {
-	uint64_t got[MANY];
+	uint64_t got[MANY] = {0};
 
 	assert_int_equal(read_all(t, 0, got), count);
 	for (uint64_t i = 0; i < count; i++)
